@@ -1,4 +1,4 @@
-//! Reads state on the switch back over gNMI, to find out whether what was written appears, and what an earlier life
+//! Reads state on the switch back over gNMI, to find out whether what was written appears, and what an earlier run
 //! left.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::tree;
 /// When state is read after the NDK accepted a write, which first passes through the database and the management
 /// server. The last answer counts.
 const LOOKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(5)];
-/// How long state of an earlier life is kept if a source does not sync.
+/// How long state of an earlier run is kept if a source does not sync.
 const LONGEST_SYNC: Duration = Duration::from_secs(30);
 /// The pause before state is read again if gNMI failed.
 const RETRY: Duration = Duration::from_secs(60);
@@ -130,7 +130,7 @@ impl Release {
     }
 }
 
-/// Reads, after each registration, what is on the switch when the first sync has ended, so that what an earlier life
+/// Reads, after each registration, what is on the switch when the first sync has ended, so that what an earlier run
 /// left there is deleted. Nothing is read if there were no entries at the time of the registration: all state of a
 /// large cluster takes the switch and the agent a second, and tens of megabytes.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Leftovers {
                 done = Some(generation);
                 continue;
             }
-            // A source that does not sync must not keep what an earlier life wrote.
+            // A source that does not sync must not keep what an earlier run wrote.
             let _ = tokio::time::timeout(LONGEST_SYNC, self.settled.wait_for(|settled| *settled)).await;
             match self.reader.get("/k8s-services").await {
                 Some(state) => {

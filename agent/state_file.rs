@@ -36,7 +36,7 @@ impl StateFile {
         Self { path: path.into() }
     }
 
-    /// Returns the state that an earlier life saved; empty if there is no file, or if it cannot be read.
+    /// Returns the state that an earlier run saved; empty if there is no file, or if it cannot be read.
     pub fn load(&self) -> PersistentState {
         let text = match files::read(&self.path, STATE_FILE) {
             Ok(contents) => contents.bytes,
@@ -118,7 +118,7 @@ fn save(path: &Path, state: &PersistentState) -> io::Result<()> {
 }
 
 fn write(path: &Path, state: &PersistentState) -> io::Result<()> {
-    // The file may be a half-written one of an earlier life, or one that was put there for the agent to overwrite.
+    // The file may be a half-written one of an earlier run, or one that was put there for the agent to overwrite.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

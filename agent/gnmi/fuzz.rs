@@ -24,7 +24,7 @@ pub(crate) fn subscription(bytes: &[u8]) -> Vec<Event> {
     let (mut neighbors, mut counters, mut fib) = (Neighbors::default(), Counters::default(), Fib::default());
     let mut read: Vec<(Vec<Elem>, Scalar)> = Vec::new();
     for update in &notification.update {
-        // What cannot be read is skipped, as the source does.
+        // Skips unreadable leaves, like the source.
         let _ = leaves(prefix, update, |path, value| read.push((path.to_vec(), value.clone())));
     }
     let mut counted = Vec::new();
@@ -54,7 +54,7 @@ pub(crate) fn subscription(bytes: &[u8]) -> Vec<Event> {
     events
 }
 
-/// Looks for everything in an answer; returns the number of its leaves.
+/// Parses a Get answer for every question; returns the number of leaves read.
 pub(crate) fn answer(bytes: &[u8]) -> usize {
     gnmi::GetResponse::decode(bytes).map_or(0, investigator::fuzz::look_through)
 }

@@ -1,7 +1,7 @@
 //! Sends requests to one API server: HTTP/1.1 over the dialer's connections, with a limit on every answer.
 //!
-//! kube's own client reads answers of any size as a whole, and uses the body of an error as its message. This one uses
-//! kube's types, and reads no more than its limit.
+//! kube's own client buffers answers of any size, and uses the body of an error as its message. This one uses kube's
+//! types, but never reads more than its limit.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,15 +25,15 @@ use super::limits;
 use super::tls::{self, TlsError};
 use crate::model::text::{LONGEST, printable};
 
-/// The longest time that requests pause because the server asked for that.
+/// The longest `Retry-After` that is honored.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Restrictions on requests to one server, which outlive a client.
+/// Limits on requests to one server. They outlive the client.
 #[derive(Clone, Debug)]
 pub(super) struct Manners {
-    /// Until when the server wants no requests: it says so with 429 and 503.
+    /// No request is sent before this time: `Retry-After` of a 429 or 503.
     left_alone: Arc<Mutex<Option<Instant>>>,
-    /// Permits reading a large page: one at a time, so that a cluster needs the memory of one page.
+    /// Permits reading a large page: only one at a time, so that a cluster needs memory for one page.
     large: Arc<Semaphore>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Manners {
 }
 
 impl Manners {
-    /// Returns how much longer the server wants no requests.
+    /// Returns the time left until requests may be sent again.
     pub(super) fn remaining(&self) -> Duration {
         let until = *self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
         until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default()
@@ -54,7 +54,7 @@ impl Manners {
         if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             return;
         }
-        // The other form of the header, a date, would depend on two clocks.
+        // The other form of the header, a date, depends on both clocks and is ignored.
         let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         if let Some(seconds) = seconds {
             let until = Instant::now() + Duration::from_secs(seconds).min(LONGEST_WAIT);
@@ -63,7 +63,7 @@ impl Manners {
     }
 }
 
-/// Why no client can be created.
+/// Why a client cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     /// The certificates or keys are unusable.
@@ -74,22 +74,22 @@ pub(super) enum ClientError {
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
-    /// The API server refuses. The code is that of HTTP, whatever its Status contains.
+    /// The API server refused the request. Uses the HTTP status code, not the one in the Status body.
     #[error("{} ({})", .0.message, .0.code)]
     Refused(Box<Status>),
-    /// The refusal is not from an API server, or not in its format.
+    /// The error is not from an API server, or not in its format.
     #[error("{code}, not from an API server ({content})")]
     Foreign {
-        /// Host and port; with `http://` in front if nothing is encrypted.
+        /// Host and port, prefixed with `http://` if the connection is not encrypted.
         server: Arc<str>,
         /// The HTTP status code.
         code: u16,
-        /// The content type of the answer: `text/html`.
+        /// The content type of the answer, such as `text/html`.
         content: String,
-        /// The answer itself, if it is plain text.
+        /// The body of the answer, if it is plain text.
         message: Option<String>,
     },
-    /// The answer is larger than its limit.
+    /// The answer is larger than the limit.
     #[error("the answer is larger than {most} bytes")]
     TooLarge {
         /// The limit, in bytes.
@@ -101,10 +101,10 @@ pub(super) enum RequestError {
     /// The connection failed or was closed.
     #[error(transparent)]
     Connection(legacy::Error),
-    /// The answer was cut off.
+    /// The answer is incomplete.
     #[error(transparent)]
     Body(hyper::Error),
-    /// There was no answer in time.
+    /// The server did not answer in time.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
 }
@@ -120,7 +120,7 @@ impl RequestError {
     }
 }
 
-/// An answer that was read, and the permit to keep it in memory.
+/// A complete answer, and the permit to keep it in memory.
 pub(super) struct Answer {
     pub(super) bytes: Vec<u8>,
     _large: Option<OwnedSemaphorePermit>,
@@ -148,7 +148,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Creates a client that opens its connections with the dialer: one per watch, and some for everything else.
+    /// Creates a client that connects through the dialer: one connection per watch, a shared pool for other requests.
     pub(super) fn new(mut access: Access, dialer: Dialer, manners: Manners) -> Result<Self, ClientError> {
         let tls = tls::config(&mut access)?;
         let connector = match access.server_name {
@@ -189,7 +189,7 @@ impl Client {
         timeout(patience, answer).await.unwrap_or(Err(RequestError::Silent(patience)))
     }
 
-    /// Sends a request whose answer does not end: a watch. `patience` limits the time until it starts.
+    /// Sends a request whose answer is a stream: a watch. `patience` limits the time until it starts.
     pub(super) async fn open(
         &self,
         call: http::Request<Vec<u8>>,
@@ -237,7 +237,7 @@ impl Client {
         let content = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let content = content.split(';').next().unwrap_or_default().trim();
         let content = if content.is_empty() { "no content type".to_owned() } else { printable(content, 40) };
-        // A body that is cut off or does not end is not reported.
+        // An incomplete body is ignored.
         let body = self.read(response.into_body(), limits::ANSWER_BYTES).await.map(|answer| answer.bytes);
         let body = body.unwrap_or_default();
         if let Some(status) = status(&body, code) {
@@ -249,7 +249,7 @@ impl Client {
     }
 }
 
-/// Returns a path of the API below the URL of the server, which may have a path of its own.
+/// Appends a path of the API to the URL of the server, which may have a path of its own.
 fn under(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
     let prefix = base.path().trim_end_matches('/');
     let wanted = path.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -263,7 +263,7 @@ fn under(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
     parts.build()
 }
 
-/// Returns the Status in the body of an error, safe to be quoted; `None` if the body is not a Status.
+/// Returns the Status in the body of an error, safe to quote; `None` if the body is not a Status.
 fn status(body: &[u8], code: u16) -> Option<Status> {
     #[derive(Deserialize)]
     struct Typed {

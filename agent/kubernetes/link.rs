@@ -45,12 +45,12 @@ impl LinkReceiver {
         }
     }
 
-    /// Returns how much longer the server wants no requests.
+    /// Returns the time left until requests may be sent again.
     pub(super) fn left_alone(&self) -> Duration {
         self.manners.remaining()
     }
 
-    /// Waits for `pause`, or longer if the server wants no requests, or until there is a link of a later epoch.
+    /// Waits for `pause`, or longer if no requests may be sent yet, or until there is a link of a later epoch.
     pub(super) async fn pause(&mut self, epoch: u64, pause: Duration) {
         let pause = jittered(pause).max(self.left_alone());
         tokio::select! {

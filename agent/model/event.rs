@@ -19,7 +19,7 @@ use super::switch::{
 /// One input of the engine.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The state that an earlier life of the agent saved. Sent once, before anything else.
+    /// The state that an earlier run of the agent saved. Sent once, before anything else.
     Restored(PersistentState),
     /// A new configuration is in force.
     Configured(Arc<Config>),

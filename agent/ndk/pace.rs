@@ -1,4 +1,4 @@
-//! Derives the end of a dump from its pace, because nothing in the protocol marks it.
+//! Derives the end of a dump from its pace, because the protocol does not mark it.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use crate::model::event::DumpPace;
 
 /// Watches the pace of a new stream, and reports pauses and rests.
 ///
-/// The dump rests when nothing has arrived for a quiet period (two, if nothing arrived at all). If routes keep
-/// arriving, the agent does not wait indefinitely: after some periods, one with far fewer notifications than the
-/// busiest is a trickle of changes, not a dump. After the longest time for a dump nothing more is reported.
+/// The dump rests when nothing has arrived for a quiet period (two, if nothing arrived at all). The agent does not wait
+/// indefinitely while routes keep arriving: after some periods, one with far fewer notifications than the busiest is a
+/// trickle of changes, not a dump. After the longest time for a dump, nothing more is reported.
 #[derive(Debug)]
 pub(super) struct Pace {
     quiet: Duration,
@@ -26,11 +26,11 @@ pub(super) struct Pace {
 impl Pace {
     /// Length of a pause, in tenths of a quiet period.
     const PAUSE: u32 = 3;
-    /// Number of periods before a trickle is looked for.
+    /// Number of periods before the pace may count as a trickle.
     const PATIENCE: u32 = 5;
-    /// A trickle is at most one part in this many of the busiest period.
+    /// A trickle is at most 1/`TRICKLE` of the busiest period.
     const TRICKLE: usize = 5;
-    /// Number of periods after which the dump has rested, whatever arrives.
+    /// Number of periods after which the dump counts as complete even if notifications keep arriving.
     const LONGEST: u32 = 60;
 
     pub(super) fn new(quiet: Duration) -> Self {
@@ -38,7 +38,7 @@ impl Pace {
         Self { quiet, begun: now, last: None, reported: None, over: false, period_begun: now, in_period: 0, busiest: 0 }
     }
 
-    /// Returns when silence next leads to a report; `None` if nothing more is reported before something arrives.
+    /// Returns when continued silence is next reported; `None` if nothing is reported until something arrives.
     pub(super) fn due(&self) -> Option<Instant> {
         match (self.last, self.reported) {
             _ if self.over => None,
@@ -49,7 +49,7 @@ impl Pace {
         }
     }
 
-    /// Reports what is due.
+    /// Reports a pause or rest that is due.
     pub(super) fn silent(&mut self, now: Instant) -> Option<DumpPace> {
         if self.due().is_none_or(|due| due > now) {
             return None;
@@ -83,8 +83,7 @@ mod tests {
 
     const QUIET: Duration = Duration::from_secs(1);
 
-    /// Returns what is reported at each of these times (milliseconds since the beginning, notifications; `None`:
-    /// silence).
+    /// Returns what is reported at each of these times (milliseconds since the start, notifications; 0 is silence).
     fn course(notifications: &[(u64, usize)]) -> Vec<Option<DumpPace>> {
         let mut pace = Pace::new(QUIET);
         let begun = pace.begun;

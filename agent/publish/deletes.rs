@@ -1,4 +1,4 @@
-//! Queues deletes of entries that no item of this life accounts for, and deletes that the NDK refused.
+//! Queues deletes of entries that no item of this run accounts for, and deletes that the NDK refused.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -1,4 +1,4 @@
-//! Keeps the desired state, and returns in batches what differs from what was written.
+//! Keeps the desired state, and returns its differences from the written state in batches.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::model::time::Timestamp;
 use crate::model::verdict::{NodeReason, Reason};
 use crate::model::view::{Change, ClusterView, NodeView, OrphanView, ServiceView, SourceFreshness};
 
-/// Number of due items at which a batch is prepared while a call is under way. Fewer are prepared quickly, and as late as
-/// possible, so that they contain the latest changes.
+/// Number of due items from which on the next batch is prepared while a call is in flight. Smaller batches are quick to
+/// prepare, and are prepared as late as possible to contain the latest changes.
 const PREPARE_ITEMS: usize = 100;
-/// Number of due items for which memory is kept while nothing is due. At the start everything is.
+/// Queue capacity kept while idle; at start, everything is due at once.
 const QUEUE_ROOM: usize = 1024;
-/// Number of batches after which the root is written although more is due: it counts what is written before it, and
-/// must not wait for a queue that never ends.
+/// Number of batches after which the root is written even if more is due: it counts what is written before it, but must
+/// not wait for a queue that never empties.
 const ROOT_PATIENCE: u32 = 8;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ enum View {
 }
 
 impl View {
-    /// Returns whether the view itself says that nothing is known yet.
+    /// Returns whether the view itself shows that nothing is known yet.
     fn is_syncing(&self) -> bool {
         match self {
             Self::Node(view) => view.reason == Some(NodeReason::Syncing),
@@ -78,7 +78,7 @@ impl Desired {
         Self { root: RootDocument::new(version), ..Self::default() }
     }
 
-    /// Applies a change; what it touches becomes due.
+    /// Applies a change; the items that it affects become due.
     pub(crate) fn take(&mut self, change: Change) {
         match change {
             Change::Root(view) => {
@@ -117,7 +117,7 @@ impl Desired {
         }
     }
 
-    /// Applies freshness and counters that differ.
+    /// Applies changes of freshness and counters.
     pub(crate) fn refresh(&mut self, sources: Vec<SourceFreshness>, counters: Counters) {
         let mut changed = replace(&mut self.root.counters, counters);
         for freshness in sources {
@@ -134,7 +134,7 @@ impl Desired {
         self.root_changed(changed);
     }
 
-    /// Applies what the sources found out about this switch.
+    /// Applies what the sources have learned about this switch.
     pub(crate) fn adapt(&mut self, adaptation: Adaptation) {
         let changed = replace(&mut self.root.adaptation, adaptation);
         self.root_changed(changed);
@@ -146,7 +146,7 @@ impl Desired {
         self.root_changed(changed);
     }
 
-    /// Forgets what was written: nothing is on the switch any more, and everything is due again.
+    /// Forgets what was written: nothing of it is left on the switch, and everything is due again.
     pub(crate) fn forget_written(&mut self) {
         self.standing.clear();
         self.queue.clear();
@@ -163,7 +163,7 @@ impl Desired {
         !self.queue.is_empty() || self.rest.is_some() || self.root_due.is_some() && self.root.is_known()
     }
 
-    /// Returns whether so much is due that the next batch should be prepared while a call is under way.
+    /// Returns whether so much is due that the next batch should be prepared while a call is in flight.
     pub(crate) fn is_far_behind(&self) -> bool {
         self.queue.len() >= PREPARE_ITEMS || self.rest.is_some()
     }
@@ -194,17 +194,17 @@ impl Desired {
         self.root_due.get_or_insert(0);
     }
 
-    /// Returns the next writes, in the order of changes, the root after what it counts; `None` if everything due is
-    /// already written.
+    /// Returns the next writes in the order of changes, with the root after what it counts; `None` if nothing is left
+    /// to write.
     ///
-    /// From here on the batch counts as written, so that the next one can be prepared before this one is sent. If that
+    /// The batch counts as written at once, so that the next one can be prepared before this one is sent. If sending
     /// fails, [`Self::put_back`], [`Self::failed`] or [`Self::set_aside`] must be called, for the latest batch first.
     pub(crate) fn next_batch(&mut self, dialect: Dialect) -> Option<Batch> {
         let mut batch = Batch::default();
         if self.root_due.is_some_and(|waited| waited >= ROOT_PATIENCE) {
             self.add_root(&mut batch, dialect);
         }
-        // An item that has changed since is compared again instead.
+        // If the item has changed since, it is compared again instead.
         if let Some(Rest { item, writes }) = self.rest.take().filter(|rest| !self.queued.contains(&rest.item)) {
             self.fill(&mut batch, item, writes);
         }
@@ -233,7 +233,7 @@ impl Desired {
         }
     }
 
-    /// Moves writes into the batch while there is room; the rest is for the next batch.
+    /// Moves writes into the batch while there is room, and keeps the rest for the next batch.
     fn fill(&mut self, batch: &mut Batch, item: Item, mut writes: VecDeque<Write>) {
         while let Some(write) = writes.pop_front() {
             if !batch.has_room_for(write.bytes()) {
@@ -295,8 +295,8 @@ impl Desired {
         }
     }
 
-    /// Notes that it is unknown which writes of the batch succeeded: all of their items are due again, with what is
-    /// desired then.
+    /// Notes that it is unknown which writes of the batch succeeded, and requeues all of their items with their current
+    /// desired state.
     pub(crate) fn failed(&mut self, batch: Batch) {
         for Write { place, .. } in batch.into_writes() {
             self.standing.mark(&place, Some(UNKNOWN));
@@ -322,24 +322,24 @@ impl Desired {
         }
     }
 
-    /// Makes due again what was refused for its content.
+    /// Requeues items that were refused for their content.
     pub(crate) fn try_again(&mut self) {
         for item in self.refused.retries() {
             self.enqueue(item);
         }
     }
 
-    /// Returns whether something was refused that should be tried again later.
+    /// Returns whether refused writes should be retried later.
     pub(crate) fn has_refused(&self) -> bool {
         self.refused.has_retries()
     }
 
-    /// Returns the entries that were found too large since the last call, with their bytes.
+    /// Takes the entries that were found too large since the last call, with their bytes.
     pub(crate) fn take_too_large(&mut self) -> Vec<(Place, usize)> {
         std::mem::take(&mut self.too_large)
     }
 
-    /// Returns the JS paths of every written entry, unordered.
+    /// Returns the JS paths of all written entries, unordered.
     pub(crate) fn standing(&self, dialect: Dialect) -> HashSet<String> {
         self.standing.places().map(|place| place.path().js(dialect.spelling)).collect()
     }

@@ -1,4 +1,4 @@
-//! Finds what an earlier life of the agent left in state, as read back over gNMI.
+//! Finds what an earlier run of the agent left in state, as read back over gNMI.
 
 use serde_json::{Map, Value};
 

@@ -25,7 +25,7 @@ pub enum Input {
     /// Freshness and number of evaluations, every 10 s.
     Freshness(Vec<SourceFreshness>, u64),
     /// `/k8s-services` as it was on the switch when the first sync ended, if gNMI could read it. Entries that were not
-    /// written in this life are deleted.
+    /// written in this run are deleted.
     Leftover(serde_json::Value),
     /// What the sources found out about this switch.
     Adaptation(Adaptation),

@@ -13,7 +13,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Restores what an earlier life of the agent left.
+    /// Restores what an earlier run of the agent left.
     pub(super) fn restore(&mut self, records: &[AlarmRecord], last_sequence: u64, changes: &mut Vec<Change>) {
         self.last_sequence = last_sequence;
         for record in records {

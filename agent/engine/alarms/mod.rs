@@ -61,7 +61,7 @@ pub(super) struct AlarmInput {
     pub(super) instances: Vec<NetworkInstanceName>,
 }
 
-/// Of which resources the condition is known.
+/// Which resources have a known condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Visibility {
     /// Whether the switch's own tables are known.
@@ -105,9 +105,9 @@ pub(super) struct ClusterCondition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PoolUse {
     pub(super) name: String,
-    /// The number of its addresses.
+    /// Number of addresses.
     pub(super) size: u128,
-    /// The number of its addresses that services have.
+    /// Number of addresses in use.
     pub(super) used: u128,
 }
 

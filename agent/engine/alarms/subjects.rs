@@ -1,4 +1,4 @@
-//! Applies hold times: raises what has been faulty for long enough, and clears what has been well for long enough.
+//! Applies hold times: raises an alarm once a fault has lasted long enough, and clears it once recovery has.
 //!
 //! ```text
 //!            fault                    raise-hold-time without a break
@@ -9,11 +9,11 @@
 //!      └─────────────────────────────────────────────────────────────────┘ clear-hold-time
 //! ```
 //!
-//! There is one subject per resource. A change from one fault to another does not restart its time. An active subject
-//! takes over a new fault; a graver one only after that has lasted for raise-hold-time, too, since pods that come back
-//! are announced a moment later. While nothing is known of a subject, its time stands still, and it starts over when
-//! something is known again. A VIP whose fault is explained by sessions is not raised while these have an active alarm,
-//! and waits while they may get one.
+//! There is one subject per resource. A change from one fault to another does not restart its hold time. An active
+//! subject adopts a new fault at once, but a more severe one only once that has lasted for raise-hold-time as well,
+//! because pods that come back are announced a moment later. While the condition of a subject is unknown, no hold time
+//! runs; it restarts when the condition is known again. A VIP whose fault is explained by sessions is not raised while
+//! those have an active alarm, and waits while they may get one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,15 +31,15 @@ use crate::model::time::Now;
 /// How long the first of several resources with a shared cause waits for the others, so that they are raised as one.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// Every resource that is not well, or was not until lately.
+/// Resources that are faulty, or recovered recently.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     policy: AlarmPolicy,
     visibility: Visibility,
     known: FxHashMap<Resource, Subject>,
-    /// When the time of each subject is up.
+    /// When the hold time of each subject ends.
     due: BTreeSet<(Duration, Resource)>,
-    /// Until when resources that share a cause wait for each other.
+    /// When resources that share a cause stop waiting for each other.
     gathers: FxHashMap<AlarmKey, Duration>,
     /// VIPs by the nodes whose sessions explain them.
     explained: FxHashMap<Resource, BTreeSet<Resource>>,
@@ -47,7 +47,7 @@ pub(super) struct Subjects {
     silent: FxHashSet<(ClusterName, NodeName)>,
     /// Restored alarms about resources that no source has reported yet.
     unseen: BTreeSet<Resource>,
-    /// Restored group alarms: a resource that has the fault of one is active at once.
+    /// Restored group alarms. A resource with the same fault becomes active at once.
     restored: BTreeSet<AlarmKey>,
     transitions: Vec<Transition>,
 }
@@ -57,13 +57,13 @@ pub(super) struct Subjects {
 pub(super) enum Transition {
     /// An alarm must be raised for a resource.
     Raised(Resource, Member),
-    /// The fault of a resource changed; true if it has come again.
+    /// The fault of a resource changed; true if it recurred.
     Updated(Resource, Member, bool),
     /// A resource no longer has an alarm.
     Cleared(Resource, ClearedBecause),
 }
 
-/// A fault in the form the alarm table takes.
+/// A fault as the alarm table expects it.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) fault: Arc<Fault>,
@@ -82,18 +82,17 @@ impl Member {
 
 #[derive(Debug)]
 struct Subject {
-    /// The current or last fault; while the subject is active, what its alarm says.
+    /// The current or last fault; while the subject is active, the one that its alarm shows.
     fault: Arc<Fault>,
-    /// The current fault, if that is graver than what the alarm says.
+    /// The current fault, if it is more severe than the one that the alarm shows.
     graver: Option<Arc<Fault>>,
     /// Why the resource is well; `None` while it is not.
     well: Option<ClearedBecause>,
-    /// Whether its condition is known, by the last published view.
+    /// Whether the last published view shows its condition.
     known: bool,
     /// Whether it is in the alarm table.
     active: bool,
-    /// Since when it is not well and not raised, well and not cleared, or in a graver state than its alarm says; `None`
-    /// while its time stands still.
+    /// Start of the running hold time (raise, clear or escalate); `None` while none runs.
     since: Option<Duration>,
 }
 
@@ -109,7 +108,7 @@ enum Excuse {
 }
 
 impl Subjects {
-    /// Restores an alarm of an earlier life of the agent about a single resource.
+    /// Restores an alarm of an earlier run of the agent about a single resource.
     pub(super) fn restore(&mut self, key: &AlarmKey, view: &AlarmView) {
         let fault = Fault {
             kind: key.kind,
@@ -128,24 +127,24 @@ impl Subjects {
         self.unseen.insert(key.resource.clone());
     }
 
-    /// Restores a group alarm of an earlier life.
+    /// Restores a group alarm of an earlier run.
     pub(super) fn restore_group(&mut self, key: &AlarmKey) {
         self.restored.insert(key.clone());
     }
 
-    /// Makes a restored group alarm like any other.
+    /// Turns a restored group alarm into an ordinary one.
     pub(super) fn release_group(&mut self, key: &AlarmKey) {
         self.restored.remove(key);
     }
 
-    /// Sets the hold times, also for resources whose time is running.
+    /// Sets the hold times, including those that are running.
     pub(super) fn set_policy(&mut self, policy: AlarmPolicy) {
         if std::mem::replace(&mut self.policy, policy) == policy {
             return;
         }
         let timed = self.known.iter().filter_map(|(resource, subject)| Some((subject.due(&policy)?, resource.clone())));
         self.due = timed.collect();
-        // Their ends were worked out from the former hold times.
+        // Their ends were computed from the former hold times.
         self.gathers.clear();
     }
 
@@ -153,7 +152,7 @@ impl Subjects {
         self.visibility
     }
 
-    /// Sets what is visible. The time of what becomes visible again starts over.
+    /// Sets what is visible. Hold times of resources that become visible again restart.
     pub(super) fn set_visibility(&mut self, now: Now, visibility: Visibility) {
         let before = std::mem::replace(&mut self.visibility, visibility);
         if before == visibility {
@@ -187,7 +186,7 @@ impl Subjects {
         }
     }
 
-    /// Stops the time of a resource until something is known of it.
+    /// Stops the hold time of a resource until its condition is known again.
     fn lose_sight(&mut self, now: Now, resource: &Resource) {
         let Some(subject) = self.known.get_mut(resource) else { return };
         if let Some(at) = subject.due(&self.policy) {
@@ -227,7 +226,7 @@ impl Subjects {
         self.schedule(now, resource);
     }
 
-    /// Notes a fault that is graver than what the alarm says. The alarm takes it over once it has lasted.
+    /// Notes a fault that is more severe than the one that the alarm shows. The alarm adopts it once it has lasted.
     fn worsen(&mut self, now: Now, resource: &Resource, fault: Arc<Fault>) {
         let again = self.stop(resource, |subject| subject.well.take().is_some());
         let Some(subject) = self.known.get_mut(resource) else { return };
@@ -240,7 +239,7 @@ impl Subjects {
         self.schedule(now, resource);
     }
 
-    /// Changes what the time of a resource runs for. If `change` changes anything, the time starts over. Returns
+    /// Changes what the hold time of a resource runs for. If `change` changes anything, the hold time restarts. Returns
     /// whether it was running and changed.
     fn stop(&mut self, resource: &Resource, change: impl FnOnce(&mut Subject) -> bool) -> bool {
         let Some(subject) = self.known.get_mut(resource) else { return false };
@@ -276,13 +275,13 @@ impl Subjects {
         self.reconsider(now, resource);
     }
 
-    /// Clears restored alarms about resources that no source has reported again: these were removed.
+    /// Clears restored alarms about resources that no source has reported since: they were removed.
     pub(super) fn forget_unseen(&mut self, now: Now, told_all: impl Fn(&Resource) -> bool) {
         let gone: Vec<Resource> = self.unseen.iter().filter(|resource| told_all(resource)).cloned().collect();
         gone.iter().for_each(|resource| self.withdraw(now, resource));
     }
 
-    /// Notes that the resource exists, whatever is known of it.
+    /// Notes that the resource exists, even if its condition is unknown.
     pub(super) fn see(&mut self, resource: &Resource) {
         if !self.unseen.is_empty() {
             self.unseen.remove(resource);
@@ -293,7 +292,7 @@ impl Subjects {
         self.known.contains_key(resource)
     }
 
-    /// Returns whether a resource is well again and its alarm waits for the end of the hold time.
+    /// Returns whether a resource has recovered and its alarm is about to be cleared.
     pub(super) fn is_well(&self, resource: &Resource) -> bool {
         self.known.get(resource).is_some_and(|subject| subject.well.is_some())
     }
@@ -328,7 +327,7 @@ impl Subjects {
         self.gathers.retain(|_, until| *until > now.elapsed);
     }
 
-    /// Returns what subjects share whose time will be up soon.
+    /// Returns the group alarms of subjects whose raise hold time ends soon.
     fn gathering(&self, now: Now) -> FxHashSet<AlarmKey> {
         let soon = self.due.iter().take_while(|(at, _)| *at <= now.elapsed + GATHER);
         let raised = |subject: &&Subject| subject.well.is_none() && !subject.active;
@@ -349,7 +348,7 @@ impl Subjects {
     ) {
         let Some(subject) = self.known.get(resource) else { return };
         if subject.due(&self.policy).is_none_or(|at| at > now.elapsed) {
-            return; // it gathered, and its time has started over since
+            return; // it gathered, and its hold time has restarted since
         }
         if let Some(because) = subject.well {
             self.forget(resource);
@@ -368,7 +367,7 @@ impl Subjects {
         }
         match self.excuse(resource, &subject.fault) {
             Excuse::None => {}
-            // Checked again when the sessions are raised or well.
+            // Checked again when the sessions are raised or recover.
             Excuse::Pending => return,
             Excuse::Active => return self.schedule(now, resource),
         }
@@ -390,7 +389,7 @@ impl Subjects {
         self.reconsider(now, resource);
     }
 
-    /// Checks again the VIPs that the sessions of a node explain.
+    /// Rechecks the VIPs that the sessions of a node explain.
     fn reconsider(&mut self, now: Now, node: &Resource) {
         let Some(dependents) = self.explained.get(node) else { return };
         // A node whose alarm is about to be cleared takes over no alarms.
@@ -428,7 +427,7 @@ impl Subjects {
         excuse
     }
 
-    /// Starts or stops the time of a subject, as its situation requires.
+    /// Starts or stops the hold time of a subject, as its condition requires.
     fn schedule(&mut self, now: Now, resource: &Resource) {
         let Some(subject) = self.known.get(resource) else { return };
         let visible = subject.is_visible(resource, self.visibility);
@@ -510,7 +509,7 @@ impl Subjects {
         }
     }
 
-    /// Returns and forgets what happened since the last call.
+    /// Takes the transitions since the last call.
     pub(super) fn transitions(&mut self) -> Vec<Transition> {
         std::mem::take(&mut self.transitions)
     }
@@ -531,13 +530,13 @@ impl Subjects {
 }
 
 impl Subject {
-    /// Returns what is wrong now, or was last.
+    /// Returns the current or last fault.
     fn current(&self) -> &Fault {
         self.graver.as_ref().unwrap_or(&self.fault)
     }
 
-    /// Returns whether its time may run. A subject that is well only because nothing is known counts as well only while
-    /// neighbors are heard.
+    /// Returns whether its hold time may run. A subject that counts as well only because nothing is known of it is
+    /// visible only while neighbors are.
     fn is_visible(&self, resource: &Resource, visibility: Visibility) -> bool {
         visibility.covers(resource) && (visibility.neighbors || self.well != Some(ClearedBecause::NotKnown))
     }

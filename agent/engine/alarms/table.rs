@@ -65,7 +65,7 @@ struct Arrival {
 }
 
 impl AlarmTable {
-    /// Restores an alarm of an earlier life of the agent.
+    /// Restores an alarm of an earlier run of the agent.
     pub(super) fn restore(&mut self, key: &AlarmKey, view: &AlarmView, group: bool) {
         if group {
             self.restored.insert(key.clone(), None);
@@ -258,7 +258,7 @@ impl AlarmTable {
     /// Notifies the services of resources that joined an alarm after it was raised.
     fn notify_joined(&mut self, key: &AlarmKey, joined: Vec<(ClusterName, ServiceKey)>) {
         let Some(alarm) = self.alarms.get(key) else { return };
-        // They were notified of a restored alarm in an earlier life of the agent.
+        // They were notified of a restored alarm in an earlier run of the agent.
         if joined.is_empty() || self.restored.contains_key(key) {
             return;
         }

@@ -72,7 +72,7 @@ pub(super) fn with_lost_next_hops(text: &str, vips: u32) -> Arc<str> {
     format!("{text}; {cost}").into()
 }
 
-/// Says of an announcer that cannot be located which addresses were tried, and what to do.
+/// Returns the text for an announcer that cannot be located: addresses tried, and the remedy.
 pub(super) fn unlocated(view: &NodeView, instance: &NetworkInstanceName) -> Arc<str> {
     let candidates: Vec<String> = view.peers.iter().map(|peer| peer.address.to_string()).collect();
     let tried = match candidates.is_empty() {

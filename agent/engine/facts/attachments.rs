@@ -11,7 +11,7 @@ use crate::model::persistent::Attachment;
 pub(crate) struct Attachments(BTreeSet<Attachment>);
 
 impl Attachments {
-    /// Adds what an earlier life of the agent remembered.
+    /// Adds what an earlier run of the agent remembered.
     pub(crate) fn load(&mut self, attachments: BTreeSet<Attachment>) {
         self.0.extend(attachments);
     }

@@ -1,4 +1,4 @@
-//! Keeps which services claim which VIP, ordered by address, so that the VIPs inside a changed prefix are a range.
+//! Maps each VIP to the services that claim it, ordered by address, so that the VIPs in a prefix form a range.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

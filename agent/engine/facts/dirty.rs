@@ -1,5 +1,4 @@
-//! Says what must be worked out again. Every setter of facts returns it, the engine gathers it, and an evaluation
-//! consumes it.
+//! Lists what must be recomputed. Setters of facts return it, the engine collects it, and an evaluation consumes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,29 +10,29 @@ use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::RouteKey;
 use crate::model::view::{NodeView, ServiceView};
 
-/// What must be worked out again.
-#[must_use = "what is dirty must be worked out again"]
+/// What must be recomputed.
+#[must_use = "what is dirty must be recomputed"]
 #[derive(Debug, Default)]
 pub(crate) struct Dirty {
     /// Services whose endpoints must be counted.
     pub(crate) endpoints: Marks<ServiceId>,
     /// Services whose announcers must be looked up in the speaker's resources.
     pub(crate) announcements: Marks<ServiceId>,
-    /// Clusters whose sets of nodes must be filled.
+    /// Clusters whose sets of nodes must be refilled.
     pub(crate) node_sets: BTreeSet<ClusterId>,
     /// VIPs whose services must all be judged.
     pub(crate) vips: BTreeSet<IpAddr>,
     /// Services that must be judged.
     pub(crate) services: Marks<ServiceId>,
-    /// Nodes whose view must be made.
+    /// Nodes whose view must be rebuilt.
     pub(crate) nodes: Marks<NodeId>,
-    /// Host routes that may have become orphans, or may have ceased to be.
+    /// Host routes that may have become orphans, or may no longer be.
     pub(crate) orphans: BTreeSet<RouteKey>,
     /// Whether every host route inside a pool may be an orphan.
     pub(crate) all_orphans: bool,
     /// Whether the remembered attachments may have changed.
     pub(crate) attachments: bool,
-    /// Services and nodes that were published and are gone. Those that came back are still published.
+    /// Published services and nodes that were removed. Those that came back are still published.
     pub(crate) departed: BTreeMap<(ClusterName, ServiceKey), Arc<ServiceView>>,
     pub(crate) departed_nodes: BTreeMap<(ClusterName, NodeName), Arc<NodeView>>,
 }
@@ -45,7 +44,7 @@ impl Dirty {
         self.nodes.all_of(id);
     }
 
-    /// Marks every service of a cluster, because nodes came, went, moved or may announce other VIPs.
+    /// Marks every service of a cluster, because nodes were added, removed or moved, or may announce other VIPs.
     pub(super) fn nodes_changed(&mut self, id: ClusterId) {
         self.node_sets.insert(id);
         self.services.all_of(id);
@@ -63,7 +62,7 @@ impl BitOrAssign for Dirty {
         self.orphans.extend(other.orphans);
         self.all_orphans |= other.all_orphans;
         self.attachments |= other.attachments;
-        // Keep the view that was published first: the publisher still has it.
+        // Keep the older view: that is the one the publisher still has.
         for (key, view) in other.departed {
             self.departed.entry(key).or_insert(view);
         }
@@ -76,7 +75,7 @@ impl BitOrAssign for Dirty {
 /// Number of marked entries at which duplicates are removed.
 const COMPACT: usize = 1024;
 
-/// Marked entries of clusters: single ones, and whole clusters.
+/// Marked entries of clusters: single entries, and whole clusters.
 #[derive(Debug)]
 pub(crate) struct Marks<T> {
     single: Vec<T>,
@@ -120,8 +119,7 @@ impl<T: Ord> Marks<T> {
         }
     }
 
-    /// Removes duplicates. A burst may mark an entry many times; this bounds what is kept to twice the number of
-    /// entries.
+    /// Removes duplicates. A burst may mark an entry many times; this bounds the memory to twice the number of entries.
     fn compact(&mut self) {
         if self.single.len() >= COMPACT.max(2 * self.distinct) {
             self.single.sort_unstable();

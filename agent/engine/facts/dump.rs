@@ -2,8 +2,8 @@
 //!
 //! The NDK does not mark the end. If gNMI counts active routes, the dump is complete when at least as many prefixes of
 //! every network instance that clusters use have been received, and everything their routes refer to. The two numbers
-//! need not agree: a route that failed in the FIB is received and not counted. So a dump whose two numbers stand still
-//! is over as well, and if nothing is counted, silence alone decides.
+//! may differ: a route that failed in the FIB is received but not counted. So a dump also ends when both numbers stop
+//! changing. If gNMI counts nothing, only a quiet period ends the dump.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::model::event::{DumpPace, Update};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::RouteTable;
 
-/// How long a complete dump may go on if the switch never pauses.
+/// How long a complete dump may last if the switch never pauses.
 const FULL_FOR: Duration = Duration::from_secs(3);
-/// How long both numbers must stand still before the dump is over.
+/// How long both numbers must be stable before the dump is over.
 const STILL_FOR: Duration = Duration::from_secs(10);
-/// Age after which a rest ends a dump, whatever is counted.
+/// Age after which a quiet period ends a dump even if the counts differ.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Whether active routes are counted.
@@ -31,7 +31,7 @@ pub(crate) enum Counting {
     Never,
 }
 
-/// The state of the switch's tables that were received.
+/// What was received of the switch's tables.
 pub(crate) trait Received {
     /// Returns the number of prefixes of a table received in this dump.
     fn received(&self, table: &RouteTable) -> u64;
@@ -53,10 +53,10 @@ pub(crate) struct Dump {
 struct Progress {
     began: Duration,
     pace: Option<DumpPace>,
-    /// Numbers of prefixes received and counted; both have stood still since `still_since`.
+    /// Numbers of prefixes received and counted; stable since `still_since`.
     numbers: (u64, u64),
     still_since: Duration,
-    /// Since when at least as many prefixes were received as are counted.
+    /// Since when at least as many prefixes have been received as are counted.
     full_since: Option<Duration>,
 }
 
@@ -98,8 +98,8 @@ impl Dump {
         }
     }
 
-    /// Returns what ended the dump, if it is over, and keeps that in [`Self::ended`]. Only the network instances in
-    /// `used` count, or all if that is empty.
+    /// Returns what ended the dump, if it is over, and stores that in [`Self::ended`]. Only the network instances in
+    /// `used` count, or all if it is empty.
     pub(crate) fn poll(
         &mut self,
         now: Duration,

@@ -1,7 +1,7 @@
-//! Holds the questions to the switch, who asks them, and the findings.
+//! Holds the questions to the switch, their askers, and the findings.
 //!
-//! Services, nodes and clusters ask what their published state leaves open. A finding is kept while somebody asks its
-//! question; once nobody does, the situation it was about has changed.
+//! Services, nodes and clusters ask what their published state leaves open. A finding is kept as long as its question
+//! has an asker; without one, the situation that it describes is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::model::time::Timestamp;
 /// If the MAC of an ARP or ND entry changes twice within this time, two hosts answer for the address.
 const CONTEST: Duration = Duration::from_secs(60);
 
-/// Types of network instances that route. The NDK reports no others.
+/// Types of network instances that route. The NDK reports only these.
 const ROUTED: [&str; 2] = ["default", "ip-vrf"];
 
 /// What asks a question.
@@ -38,23 +38,23 @@ pub(crate) enum Asker {
 pub(crate) struct Inquiries {
     by_asker: BTreeMap<Asker, BTreeMap<Question, Asking>>,
     by_question: BTreeMap<Question, Open>,
-    /// The number of addresses of a family that are reached by each port.
+    /// Number of addresses of a family behind each port.
     ports: BTreeMap<Port, u32>,
     /// The addresses that ARP or ND last resolved to each MAC.
     by_mac: BTreeMap<(NetworkInstanceName, Arc<str>), BTreeSet<IpAddr>>,
     /// Askers whose verdicts depend on which MAC answers for an address.
     watchers: BTreeSet<Asker>,
-    /// Questions that may be asked in another way than at the last [`Self::take`].
+    /// Questions whose asking may have changed since the last [`Self::take`].
     touched: BTreeSet<Question>,
 }
 
-/// A port, and whether its IPv4 addresses are counted or its IPv6 addresses.
+/// A port, and whether its IPv4 (true) or IPv6 addresses are counted.
 type Port = (Arc<str>, bool);
 
-/// A question that somebody asks.
+/// A question with an asker.
 #[derive(Debug)]
 struct Open {
-    /// Since when somebody asks.
+    /// Since when it has been asked.
     since: Timestamp,
     askers: BTreeMap<Asker, Asking>,
     /// How it was asked at the last [`Inquiries::take`].
@@ -69,7 +69,7 @@ impl Open {
         Self { since, askers: BTreeMap::new(), taken: None, finding: None, turns: [None; 2] }
     }
 
-    /// Returns the most urgent of the askers' ways to ask; `None` if nobody asks.
+    /// Returns the most urgent asking; `None` without an asker.
     fn asking(&self) -> Option<Asking> {
         self.askers.values().max().copied()
     }
@@ -108,7 +108,7 @@ impl Inquiries {
         }
     }
 
-    /// Stores a finding. Returns the askers to be evaluated again. A finding whose question nobody asks is dropped.
+    /// Stores a finding. Returns the askers to re-evaluate. A finding whose question has no asker is dropped.
     pub(crate) fn found(&mut self, question: &Question, finding: Finding) -> BTreeSet<Asker> {
         let Some(open) = self.by_question.get_mut(question) else { return BTreeSet::new() };
         let news = open.finding.as_ref().is_none_or(|known| known.answer != finding.answer || finding.at > known.at);
@@ -139,12 +139,12 @@ impl Inquiries {
         }
     }
 
-    /// Returns the MAC that answers ARP or ND for an address now.
+    /// Returns the MAC that currently answers ARP or ND for an address.
     pub(crate) fn answering(&self, key: &AddressKey) -> Option<Arc<str>> {
         self.place(key).filter(|place| place.answers).and_then(mac_of)
     }
 
-    /// Returns whether ARP or ND resolves an address to a MAC, or did before.
+    /// Returns whether ARP or ND resolves an address to a MAC, or has resolved it before.
     pub(crate) fn has_mac(&self, key: &AddressKey) -> bool {
         self.place(key).is_some_and(|place| place.link_layer_address.is_some())
     }
@@ -189,8 +189,8 @@ impl Inquiries {
         port(question, self.finding(question)?)
     }
 
-    /// Returns how the questions differ from those at the last call; `None` if they do not. Drops findings that nobody
-    /// asks for: only here, so that a finding is kept if another asker takes over its question between two calls.
+    /// Returns the changes of the questions since the last call; `None` if there are none. Drops findings without an
+    /// asker. This happens only here, so that a finding survives if another asker takes over its question in between.
     pub(crate) fn take(&mut self) -> Option<InquiryChanges> {
         let mut changes = InquiryChanges::new();
         for question in std::mem::take(&mut self.touched) {
@@ -222,7 +222,7 @@ impl Inquiries {
         }
     }
 
-    /// Returns since when somebody asks about a neighbor. Its session has been down for at least that long.
+    /// Returns since when a neighbor has been asked about. Its session has been down for at least that long.
     pub(crate) fn neighbor_since(&self, key: &NeighborKey) -> Option<Timestamp> {
         self.by_question.get(&Question::Neighbor(key.clone())).map(|open| open.since)
     }
@@ -283,12 +283,12 @@ impl Facts {
         self.inquiries.ask(now, asker, questions);
     }
 
-    /// Returns how the questions differ from those at the last call; `None` if they do not.
+    /// Returns the changes of the questions since the last call; `None` if there are none.
     pub(crate) fn take_inquiry(&mut self) -> Option<InquiryChanges> {
         self.inquiries.take()
     }
 
-    /// Stores a finding. Those who asked must be judged again.
+    /// Stores a finding. Its askers must be judged again.
     pub(crate) fn set_finding(&mut self, question: &Question, finding: Finding) -> Dirty {
         let mut dirty = Dirty::default();
         let before = self.inquiries.port_of(question);

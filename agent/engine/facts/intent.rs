@@ -24,7 +24,7 @@ use crate::model::speaker::{ObjectKey, ResourceState, SpeakerObject, SpeakerReso
 use crate::model::switch::RouteKey;
 
 impl Facts {
-    /// Restores the attachments that an earlier life of the agent remembered.
+    /// Restores the attachments that an earlier run of the agent remembered.
     pub(crate) fn remember(&mut self, attachments: BTreeSet<Attachment>) -> Dirty {
         let mut dirty = Dirty { attachments: true, ..Dirty::default() };
         self.attachments.load(attachments);

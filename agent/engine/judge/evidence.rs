@@ -1,4 +1,4 @@
-//! Holds what is known about one VIP of one service. [`super::gather`] collects it, [`super::verdict`] judges by it.
+//! Holds what is known about one VIP of one service. [`super::gather`] collects it; [`super::verdict`] judges it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -65,10 +65,10 @@ impl Session {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
-    /// What is awaited, in words.
+    /// What the agent waits for, in words.
     Syncing(String),
     SwitchStale(Timestamp),
-    /// The cluster's network instance is not on this switch, is down, or is of a type in which VIPs cannot be routed.
+    /// The cluster's network instance does not exist on this switch, is down, or has a type that does not route VIPs.
     InstanceMissing(Unroutable),
 }
 
@@ -85,14 +85,14 @@ pub(crate) struct Hop {
     pub(crate) installed: bool,
     pub(crate) serves: bool,
     pub(crate) may_serve: bool,
-    /// Whether it serves, or may serve, only if it is alive, and nothing shows that it is.
+    /// Whether it serves, or may serve, only if it is alive, which nothing confirms.
     pub(crate) doubtful: bool,
     pub(crate) session: Session,
     pub(crate) usable: Option<u32>,
 }
 
 impl Hop {
-    /// Creates a next-hop about which nothing else is known.
+    /// Creates a next-hop with nothing else known about it.
     pub(crate) fn new(address: IpAddr, kind: NextHopKind) -> Self {
         Self {
             address,
@@ -139,7 +139,7 @@ impl Matched {
         self.view.owner.as_deref() == Some(EVPN_OWNER)
     }
 
-    /// Returns whether the route is static, configured by an operator.
+    /// Returns whether the route is static, that is, configured by an operator.
     pub(crate) fn is_static(&self) -> bool {
         self.view.owner.as_deref() == Some(STATIC_OWNER)
     }
@@ -161,16 +161,16 @@ pub(crate) struct Evidence {
     pub(crate) endpoints: Arc<Endpoints>,
     /// Whether endpoints of other clusters of a mesh serve, too.
     pub(crate) global: bool,
-    /// When the cluster was last heard, if the route has changed since: pods may have moved with it.
+    /// When the cluster was last heard from, if the route has changed since: pods may have moved with it.
     pub(crate) intent_stale: Option<Timestamp>,
     pub(crate) expectation: Arc<Expectation>,
-    /// Why nobody announces the VIP, if annotations or the speaker's resources show it.
+    /// Why no node announces the VIP, if annotations or the speaker's resources show it.
     pub(crate) silence: Option<Arc<str>>,
     /// The prefix that the speaker announces the VIP as, if it is not a host prefix.
     pub(crate) aggregate: Option<IpNet>,
     /// How the VIP is announced here; `None` while nothing is known.
     pub(crate) announcement: Option<Announcement>,
-    /// Whether the VIP is announced by ARP or ND in a subnet of this leaf, and nobody has asked for it yet.
+    /// Whether the VIP is announced by ARP or ND in a subnet of this leaf, and has not been asked for yet.
     pub(crate) unresolved: bool,
     /// Whether the VIP is announced by ARP or ND, and two hosts answer.
     pub(crate) contested: bool,
@@ -178,7 +178,7 @@ pub(crate) struct Evidence {
     pub(crate) misplaced: Option<NodeName>,
     /// The VIP's route.
     pub(crate) route: Option<Matched>,
-    /// Whether the route may not be the VIP's: it is a prefix that leads to leaves with nodes, but may be the fabric's.
+    /// Whether the route may not be the VIP's: its prefix leads to leaves with nodes, but may be the fabric's.
     pub(crate) unsure: bool,
     /// A covering prefix, or a host route of ARP/ND, that does not count as the VIP's route.
     pub(crate) unserving: Option<Matched>,
@@ -190,13 +190,13 @@ pub(crate) struct Evidence {
     pub(crate) hops: Vec<Hop>,
     /// Another cluster that claims the VIP.
     pub(crate) conflict: Option<String>,
-    /// A cluster that shares VIPs and was not read yet: unexplained next-hops may be its nodes.
+    /// A cluster that shares VIPs and has not been read yet: unexplained next-hops may be its nodes.
     pub(crate) awaited: Option<String>,
     pub(crate) ecmp_limit: Option<u32>,
 }
 
 impl Evidence {
-    /// Creates evidence without content, for a VIP that the gate keeps from being judged.
+    /// Creates empty evidence, for a VIP that the gate keeps from being judged.
     pub(crate) fn none(gate: Gate, vip: Option<IpAddr>, endpoints: Arc<Endpoints>) -> Self {
         Self {
             gate,
@@ -224,7 +224,7 @@ impl Evidence {
         }
     }
 
-    /// Returns whether no endpoint of the cluster is usable, and no other cluster that shares the VIP serves it or may.
+    /// Returns whether the cluster has no usable endpoint, and no other cluster that shares the VIP serves it or may.
     pub(crate) fn is_unserved(&self) -> bool {
         let l2 = self.announcement == Some(Announcement::L2);
         let answers = |hop: &Hop| hop.kind == NextHopKind::L2 && hop.foreign.is_some() && hop.serves;

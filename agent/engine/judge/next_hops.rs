@@ -1,4 +1,4 @@
-//! Judges which next-hops serve a VIP, which may, and which are expected.
+//! Judges which next-hops serve a VIP, which may serve it, and which are expected.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ pub(crate) struct NextHops<'a> {
     pub(crate) vip: IpAddr,
     /// Whether only nodes with an endpoint serve.
     pub(crate) local_policy: bool,
-    /// Whether endpoints of other clusters of a mesh serve as well, although they are not seen.
+    /// Whether endpoints of other clusters of a mesh serve as well, although the agent does not see them.
     pub(crate) meshed: bool,
     pub(crate) endpoints: &'a Endpoints,
 }
@@ -49,7 +49,7 @@ pub(super) enum Serving {
     These(BTreeSet<u32>),
 }
 
-/// What a next-hop is known as.
+/// What a next-hop is known to be.
 #[derive(Debug)]
 enum Explained<'a> {
     Nodes(&'a [u32]),
@@ -94,8 +94,7 @@ impl NextHops<'_> {
         self.is_transit_to(self.cluster, hop) || self.partners().any(|other| self.is_transit_to(other, hop))
     }
 
-    /// Returns whether a next-hop is transit to a cluster: a configured address, or the leaf that such an address is
-    /// behind.
+    /// Returns whether a next-hop is transit to a cluster: a configured address, or the leaf in front of one.
     pub(super) fn is_transit_to(&self, cluster: &Cluster, hop: IpAddr) -> bool {
         let (switch, instance) = (self.world.switch, &cluster.config.rules.network_instance);
         cluster.transit().any(|transit| {
@@ -150,8 +149,8 @@ impl NextHops<'_> {
         }
     }
 
-    /// Returns whether one of the clusters that share the VIP has announcers behind the VTEP none of which serves.
-    /// Which announcers the leaf there uses is not known here.
+    /// Returns whether one of the clusters that share the VIP has announcers behind the VTEP, but none that serves.
+    /// This leaf does not know which announcers that leaf uses.
     pub(super) fn is_mixed(&self, hop: IpAddr) -> bool {
         let idle = |cluster: &Cluster, serves: bool| {
             let behind = cluster.at_vtep(hop);
@@ -175,12 +174,12 @@ impl NextHops<'_> {
                 }))
     }
 
-    /// Returns whether a next-hop is an address of transit itself, not the leaf that one is behind.
+    /// Returns whether a next-hop is itself a transit address, not the leaf in front of one.
     fn has_transit_at(&self, hop: IpAddr) -> bool {
         self.cluster.transit().chain(self.partners().flat_map(Cluster::transit)).any(|transit| transit == hop)
     }
 
-    /// Returns whether a next-hop is transit to a cluster all of whose nodes serve.
+    /// Returns whether a next-hop is transit to a cluster whose nodes all serve.
     fn passes_on(&self, hop: IpAddr) -> bool {
         let own = self.endpoints.usable > 0 && !self.local_policy && self.is_transit_to(self.cluster, hop);
         own || self.partners().any(|other| {
@@ -203,13 +202,13 @@ impl NextHops<'_> {
         other.carrying(self.vip).any(|entry| entry.endpoints.of_vip(self.vip).usable > 0)
     }
 
-    /// Returns whether nodes of a cluster that shares the VIP are behind the VTEP, and serve.
+    /// Returns whether nodes of a cluster that shares the VIP are behind the VTEP and serve.
     fn shared_behind(&self, hop: IpAddr) -> bool {
         self.others().any(|other| !other.at_vtep(hop).is_empty() && self.share(other, other.at_vtep(hop)))
     }
 
-    /// Returns whether a route is the VIP's. A prefix that covers the VIP is so only if one of its next-hops serves, or
-    /// may, and if it can be the speaker's.
+    /// Returns whether a route is the VIP's. A covering prefix counts only if one of its next-hops serves or may serve,
+    /// and the speaker may announce it.
     pub(crate) fn standing(&self, found: &Matched, expectation: &Expectation) -> Standing {
         if found.is_connected() && self.cluster.at_address(self.vip).is_empty() {
             return Standing::Other;
@@ -232,7 +231,7 @@ impl NextHops<'_> {
         let counts = match (self.announced(), self.cluster.pool_of(self.vip)) {
             (Some(announced), _) => length >= announced.prefix_len(),
             (None, _) if by_node => true,
-            // Nobody should announce the VIP, and nothing shows whose this prefix is and what it is for.
+            // No node should announce the VIP, and nothing shows who announces this prefix, or what it is for.
             (None, Some(pool)) if length >= pool.prefix_len() && self.nobody_announces(expectation) => {
                 return Standing::Unsure;
             }
@@ -249,14 +248,14 @@ impl NextHops<'_> {
         found.hops.iter().any(|hop| self.some_served_by(*hop, &self.explain(*hop)))
     }
 
-    /// Returns whether no node of the cluster, or of one that shares the VIP, should announce it.
+    /// Returns whether no node should announce the VIP, neither of the cluster nor of one that shares the VIP.
     fn nobody_announces(&self, expectation: &Expectation) -> bool {
         let announces = |other: &Cluster| announcers(self.world, other, self.vip).1.announcers > 0;
         expectation.announcers == 0 && !self.partners().any(announces)
     }
 
     /// Returns the shortest prefix that the VIP is announced as, if the resources of every speaker that announces it
-    /// say so.
+    /// show theirs.
     fn announced(&self) -> Option<IpNet> {
         let speakers = std::iter::once(self.cluster).chain(self.partners());
         let claims = speakers.flat_map(|cluster| cluster.carrying(self.vip));
@@ -267,16 +266,16 @@ impl NextHops<'_> {
         })?
     }
 
-    /// Returns whether flows follow a prefix that is not the VIP's to another leaf, to transit, or to a node. Where
-    /// they end is not known here.
+    /// Returns whether flows follow a prefix that is not the VIP's to another leaf, to transit, or to a node. This leaf
+    /// does not know where they end.
     pub(crate) fn leads_on(&self, found: &Matched) -> bool {
         let on =
             |hop: &IpAddr| matches!(self.explain(*hop), Explained::Transit | Explained::Vtep(_)) || self.serves(*hop);
         !found.hops.is_empty() && (found.is_evpn() || found.hops.iter().any(on))
     }
 
-    /// Returns another network instance with a route whose next-hops serve the VIP. Adds to `groups` those it looked
-    /// at.
+    /// Returns another network instance whose route has a next-hop that serves the VIP. Adds the groups that it checked
+    /// to `groups`.
     pub(crate) fn elsewhere(&self, groups: &mut Vec<NextHopGroupId>) -> Option<(NetworkInstanceName, IpNet)> {
         let switch = self.world.switch;
         for (instance, found) in switch.elsewhere(&self.cluster.config.rules.network_instance, self.vip) {
@@ -322,9 +321,9 @@ impl NextHops<'_> {
         slots.iter().filter_map(|slot| self.cluster.nodes.get(*slot))
     }
 
-    /// Decides which of the next-hops that do not serve may serve, because announcers that are not located may be
-    /// behind them. Each of those explains at most one next-hop. Announcers that should be reached here and are not may
-    /// also be behind a leaf, since they may peer with several leaves, or with leaves that are not known.
+    /// Decides which next-hops that do not serve may serve after all, because unlocated announcers may be behind them.
+    /// Each of those explains at most one next-hop. Announcers that should be reached from here but are not may also be
+    /// behind a leaf, because they may peer with several leaves, or with unknown ones.
     fn let_serve(&self, hops: &mut [Hop], expectation: &Expectation) {
         let partners = self.partners_announcing();
         if self.endpoints.usable == 0 && partners.is_empty() {
@@ -333,7 +332,7 @@ impl NextHops<'_> {
         let own = (self.endpoints.usable > 0).then_some((self.cluster, expectation));
         let all = own.into_iter().chain(partners.iter().map(|(cluster, expectation)| (*cluster, &**expectation)));
         let lost = hops.iter().any(|hop| hop.is_lost() && hop.foreign.is_none());
-        // Announcers that no next-hop leads to, and other nodes that no next-hop leads to.
+        // Announcers and other nodes that no next-hop leads to.
         let (mut absent, mut others) = (PlaceCounts::default(), PlaceCounts::default());
         for (cluster, expectation) in all {
             let reached = cluster.reached(hops.iter().map(|hop| hop.address));
@@ -361,7 +360,7 @@ impl NextHops<'_> {
                     hop.doubtful = !may && beside;
                     may || beside
                 }
-                // A node that speaks by a link-local address is here, and has no neighbor at any known address.
+                // A node that peers by a link-local address is on this leaf; none of its known addresses is a neighbor.
                 NextHopKind::Unmapped if is_link_local(hop.address) && silent > 0 => {
                     silent -= 1;
                     true
@@ -382,8 +381,8 @@ impl NextHops<'_> {
         }
     }
 
-    /// Counts nodes that should not announce, would serve, and have no next-hop that leads to them, by where they are:
-    /// their speakers may not know that they should not. `absent` are announcers that no next-hop leads to.
+    /// Counts, by place, nodes that should not announce, would serve, and have no next-hop that leads to them: their
+    /// speakers may announce nevertheless. `absent` are announcers that no next-hop leads to.
     fn unannounced(
         &self,
         cluster: &Cluster,
@@ -401,7 +400,7 @@ impl NextHops<'_> {
         }
     }
 
-    /// Returns the nodes of a cluster that serve: of this cluster, or of one that shares the VIP.
+    /// Returns the nodes that serve, of this cluster or of one that shares the VIP.
     pub(super) fn serving(&self, cluster: &Cluster) -> Serving {
         if cluster.id == self.cluster.id {
             return match self.endpoints.usable {
@@ -422,7 +421,7 @@ impl NextHops<'_> {
         Serving::These(nodes)
     }
 
-    /// Returns whether a node serves that is not known to be behind other leaves only.
+    /// Returns whether a node that is not known to be only behind other leaves serves.
     pub(super) fn has_serving_anywhere(&self) -> bool {
         let places = &self.cluster.places;
         match self.serving(self.cluster) {
@@ -431,7 +430,7 @@ impl NextHops<'_> {
         }
     }
 
-    /// Returns clusters that share the VIP and have an endpoint for it, with what their announcers make expected.
+    /// Returns the clusters that share the VIP and have an endpoint for it, with what their announcers lead to expect.
     fn partners_announcing(&self) -> Vec<(&Cluster, Arc<Expectation>)> {
         let partners = self.partners().filter(|other| self.has_endpoint(other));
         partners.map(|other| (other, announcers(self.world, other, self.vip).1)).collect()
@@ -448,8 +447,7 @@ impl NextHops<'_> {
         self.others().filter(|other| other.shares_with(self.cluster))
     }
 
-    /// Expects an attached announcer among the next-hops, by any of its addresses or by a VTEP that it is behind as
-    /// well.
+    /// Expects an attached announcer among the next-hops, by any of its addresses or by a VTEP that it is also behind.
     fn expect_node(&self, hops: &mut Vec<Hop>, slot: u32) {
         let Some(node) = self.cluster.nodes.get(slot) else { return };
         let mut there = false;
@@ -461,7 +459,7 @@ impl NextHops<'_> {
         }
     }
 
-    /// Expects remote announcers behind the same leaves among the next-hops, by one of these leaves or directly.
+    /// Expects remote announcers behind the same leaves among the next-hops, by one of those leaves or directly.
     fn expect_vteps(&self, hops: &mut Vec<Hop>, vteps: &[IpAddr], nodes: &[u32]) {
         let mut there = false;
         for hop in hops.iter_mut().filter(|hop| hop.installed && vteps.contains(&hop.address)) {

@@ -1,4 +1,4 @@
-//! Reads everything that questions ask for from an answer, for a fuzzer.
+//! Exposes the parser of Get answers to a fuzzer.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,7 +7,7 @@ use crate::model::inquiry::{AddressKey, PathKey};
 use crate::model::switch::{NeighborKey, PeerAddress};
 use srl_proto::gnmi;
 
-/// Looks for everything about one node and one VIP. Returns the number of leaves that were read.
+/// Reads all that can be asked about one node and one VIP. Returns the number of leaves read.
 pub(in crate::gnmi) fn look_through(response: gnmi::GetResponse) -> usize {
     let leaves = read(response);
     let node = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 11));
