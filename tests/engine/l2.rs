@@ -93,7 +93,7 @@ fn an_answering_node_without_an_endpoint_is_a_black_hole_under_policy_local() {
 fn a_foreign_host_is_recognized_only_if_the_mac_of_every_node_is_known() {
     let mut leaf = leaf(Speaker::Metallb, Cluster);
     resolve_nodes(&mut leaf, 1..=2);
-    leaf.expect(vip(), Up, Some(NextHopUnmapped), &[&"not told"]);
+    leaf.expect(vip(), Up, Some(NextHopUnmapped), &[&"does not report its MAC"]);
     resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:99");
     leaf.expect(vip(), Unknown, Some(NextHopUnmapped), &[&"no node is known to have"]);
     resolve_nodes(&mut leaf, 3..=3);
