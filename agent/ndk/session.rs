@@ -31,8 +31,6 @@ const COMMITS: usize = 4;
 pub struct Registration {
     /// Grows with each registration: state written under an earlier one must be written again.
     pub generation: u64,
-    /// The id that the NDK assigned to the agent: the owner of what it would program.
-    pub app_id: u32,
     /// Writes state.
     pub telemetry: Telemetry,
 }
@@ -142,7 +140,7 @@ impl Session {
         self.generation += 1;
         self.outage.is_over();
         info!(app_id, generation = self.generation, endpoint = %self.options.endpoint, "registered with the NDK");
-        let registration = Registration { generation: self.generation, app_id, telemetry: client.telemetry() };
+        let registration = Registration { generation: self.generation, telemetry: client.telemetry() };
         self.client = Some(client.clone());
         self.registration.send_replace(Some(registration));
 
