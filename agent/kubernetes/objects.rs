@@ -128,7 +128,6 @@ pub(super) struct Endpoint {
 pub(super) struct EndpointConditions {
     pub(super) ready: Option<bool>,
     pub(super) serving: Option<bool>,
-    pub(super) terminating: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

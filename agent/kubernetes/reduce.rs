@@ -415,7 +415,6 @@ impl Kind for Slices {
                 node: node(&mut self.names, endpoint.node_name.as_deref()),
                 ready,
                 serving: conditions.serving.unwrap_or(ready),
-                terminating: conditions.terminating.unwrap_or(false),
             });
         }
         let slice = EndpointSlice { service, family, endpoints: endpoints.into_boxed_slice() };
@@ -513,7 +512,6 @@ impl Kind for CoreEndpoints {
                         node: node(&mut self.names, address.node_name.as_deref()),
                         ready,
                         serving: ready,
-                        terminating: false,
                     });
                 }
             }

@@ -124,8 +124,6 @@ pub struct Endpoint {
     pub ready: bool,
     /// `conditions.serving`, equal to ready when absent.
     pub serving: bool,
-    /// `conditions.terminating`.
-    pub terminating: bool,
 }
 
 /// Identifies an endpoint across the slices of a service: a digest of `targetRef` (kind, namespace, name), otherwise of

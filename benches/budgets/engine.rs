@@ -229,7 +229,6 @@ fn slice(number: u32, ready: bool) -> (SliceKey, EndpointSlice) {
         node: Some(node_name(index).into()),
         ready: ready || index > 0,
         serving: ready || index > 0,
-        terminating: false,
     });
     let key = SliceKey { namespace: "default".into(), name: format!("web-{number}-x").into() };
     let slice =

@@ -246,7 +246,6 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
             node: named.then(|| NODES[pod % NODES.len()].into()),
             ready,
             serving,
-            terminating: serving && !ready,
         },
     )
 }

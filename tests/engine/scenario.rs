@@ -77,7 +77,7 @@ pub(crate) fn cluster_config(speaker: Speaker) -> ClusterConfig {
 /// Returns an endpoint on a node; on no node if the name is empty.
 pub(crate) fn endpoint(identity: &str, node: &str, ready: bool, serving: bool) -> Endpoint {
     let node = (!node.is_empty()).then(|| node.into());
-    Endpoint { identity: EndpointIdentity::of(identity), node, ready, serving, terminating: serving && !ready }
+    Endpoint { identity: EndpointIdentity::of(identity), node, ready, serving }
 }
 
 /// The address family a table test runs in.

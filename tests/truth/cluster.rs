@@ -95,7 +95,6 @@ fn service(state: State<'_>, id: ServiceId, facts: &mut ClusterFacts) {
             node: on.map(|on| NodeName::from(node_name((id.0, on)))),
             ready: *pod == PodState::Ready,
             serving: *pod != PodState::Unready,
-            terminating: *pod == PodState::Draining,
         };
         let endpoints = state.endpoints(id).iter().enumerate().map(endpoint).collect();
         let family = if v6 { AddressFamily::Ipv6 } else { AddressFamily::Ipv4 };

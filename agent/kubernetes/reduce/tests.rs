@@ -114,21 +114,20 @@ fn missing_endpoint_conditions_have_the_defaults_of_the_api() {
     let (key, slice) = reduced.entries.remove(0);
     assert_eq!((&*key.namespace, &*key.name), ("d", "s-abc"));
     let slice = slice.expect("it belongs to a service");
-    let endpoint = |identity, node: Option<&str>, ready, serving, terminating| Endpoint {
+    let endpoint = |identity, node: Option<&str>, ready, serving| Endpoint {
         identity,
         node: node.map(NodeName::from),
         ready,
         serving,
-        terminating,
     };
     assert_eq!(slice.service, ServiceKey::new("d", "s"));
     assert_eq!(
         *slice.endpoints,
         [
-            endpoint(EndpointIdentity::of(("Pod", "d", "p1")), Some("n1"), true, true, false),
-            endpoint(EndpointIdentity::of("10.1.0.2"), None, false, false, false),
-            endpoint(EndpointIdentity::of("10.1.0.3"), None, false, true, true),
-            endpoint(EndpointIdentity::of("10.1.0.4"), None, true, true, false),
+            endpoint(EndpointIdentity::of(("Pod", "d", "p1")), Some("n1"), true, true),
+            endpoint(EndpointIdentity::of("10.1.0.2"), None, false, false),
+            endpoint(EndpointIdentity::of("10.1.0.3"), None, false, true),
+            endpoint(EndpointIdentity::of("10.1.0.4"), None, true, true),
         ]
     );
 }
