@@ -152,13 +152,15 @@ impl Following<'_> {
                 biased;
                 gathered = self.gather.next() => gathered,
                 () = tokio::time::sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
-                    Gathered { notifications: 0, end: None }
+                    Gathered { notifications: 0, end: End::Open }
                 }
             };
             fruitful |= gathered.notifications > 0;
             self.pass_on().await?;
-            if let Some(end) = gathered.end {
-                return Ok((end.map_or_else(|| "the NDK closed it".to_owned(), |status| words(&status)), fruitful));
+            match gathered.end {
+                End::Open => {}
+                End::Closed => return Ok(("the NDK closed it".to_owned(), fruitful)),
+                End::Failed(status) => return Ok((words(&status), fruitful)),
             }
             self.time(gathered.notifications, Instant::now()).await?;
         }
@@ -218,8 +220,18 @@ struct Gather<S> {
 struct Gathered {
     /// Number of notifications read, including those without an event.
     notifications: usize,
-    /// Whether the stream has ended, with the status if it was not closed normally.
-    end: Option<Option<Status>>,
+    /// Whether the stream has ended.
+    end: End,
+}
+
+/// Whether a stream has ended, and how.
+enum End {
+    /// It has not.
+    Open,
+    /// The NDK closed it.
+    Closed,
+    /// It ended with this status.
+    Failed(Status),
 }
 
 impl<S: Stream<Item = Result<Bytes, Status>> + Unpin> Gather<S> {
@@ -241,11 +253,11 @@ impl<S: Stream<Item = Result<Bytes, Status>> + Unpin> Gather<S> {
                     *notifications += self.reader.read(&message);
                     continue;
                 }
-                Some(Err(status)) => Some(status),
-                None => None,
+                Some(Err(status)) => End::Failed(status),
+                None => End::Closed,
             };
-            return Poll::Ready(Gathered { notifications: *notifications, end: Some(end) });
+            return Poll::Ready(Gathered { notifications: *notifications, end });
         }
-        Poll::Ready(Gathered { notifications: *notifications, end: None })
+        Poll::Ready(Gathered { notifications: *notifications, end: End::Open })
     }
 }
