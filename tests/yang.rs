@@ -12,7 +12,7 @@ use srl_k8s_services::model::config::{
     AlarmPolicy, AnnouncementMode, ClusterConfig, Connection, Rules, Source, Speaker,
 };
 use srl_k8s_services::model::names::{ClusterName, NodeName, ServiceKey};
-use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::selector::{Operator, Requirement, Selector};
 use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{ResourceState, SpeakerResource};
 use srl_k8s_services::model::switch::{BfdState, RouteKey, SessionState};
@@ -471,7 +471,7 @@ fn cluster(n: usize, speaker: Speaker) -> ClusterView {
             load_balancer_class: Some("example.com/class".into()),
             announcement: AnnouncementMode::ALL[n % AnnouncementMode::ALL.len()],
             speaker_node_selector: Some(Selector(
-                [Requirement { label: "a".into(), must: Must::BeIn(["b".into(), "c".into()].into()) }].into(),
+                [Requirement { label: "a".into(), operator: Operator::In(["b".into(), "c".into()].into()) }].into(),
             )),
             transit_addresses: [ip("10.9.9.1"), ip("2001:db8::9")].into(),
             vip_pools: ["1.1.1.0/24", "2001:db8::/64"].map(|it| it.parse().expect("a prefix")).into(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::form::is_label_value;
-use crate::model::selector::{Must, Requirement, Selector};
+use crate::model::selector::{Operator, Requirement, Selector};
 
 /// Why a text is not a selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,31 +51,31 @@ fn requirement(text: &str) -> Result<Requirement, SelectorError> {
         return Err(SelectorError::Empty);
     }
     if let Some(label) = text.strip_prefix('!') {
-        return Ok(Requirement { label: label_of(label)?, must: Must::NotExist });
+        return Ok(Requirement { label: label_of(label)?, operator: Operator::DoesNotExist });
     }
-    for (operator, must) in [("!=", Must::NotBeIn as fn(_) -> _), ("==", Must::BeIn), ("=", Must::BeIn)] {
-        if let Some((label, value)) = text.split_once(operator) {
-            return Ok(Requirement { label: label_of(label)?, must: must([value_of(value)?].into()) });
+    for (sign, operator) in [("!=", Operator::NotIn as fn(_) -> _), ("==", Operator::In), ("=", Operator::In)] {
+        if let Some((label, value)) = text.split_once(sign) {
+            return Ok(Requirement { label: label_of(label)?, operator: operator([value_of(value)?].into()) });
         }
     }
     let Some((label, set)) = text.split_once(char::is_whitespace).or_else(|| text.split_once('(')) else {
-        return Ok(Requirement { label: label_of(text)?, must: Must::Exist });
+        return Ok(Requirement { label: label_of(text)?, operator: Operator::Exists });
     };
-    let (must, values) = set_of(set.trim()).ok_or_else(|| SelectorError::Set(label.to_owned()))?;
+    let (operator, values) = set_of(set.trim()).ok_or_else(|| SelectorError::Set(label.to_owned()))?;
     let values = values.split(',').map(value_of).collect::<Result<_, _>>()?;
-    Ok(Requirement { label: label_of(label)?, must: must(values) })
+    Ok(Requirement { label: label_of(label)?, operator: operator(values) })
 }
 
 /// Creates a requirement from values.
-type Requires = fn(Box<[Arc<str>]>) -> Must;
+type Requires = fn(Box<[Arc<str>]>) -> Operator;
 
 /// Parses `in (a, b)` or `notin (a, b)`: returns the kind of requirement, and the text between the parentheses.
 fn set_of(text: &str) -> Option<(Requires, &str)> {
-    let (must, values) = match text.strip_prefix("notin") {
-        Some(values) => (Must::NotBeIn as fn(_) -> _, values),
-        None => (Must::BeIn as fn(_) -> _, text.strip_prefix("in")?),
+    let (operator, values) = match text.strip_prefix("notin") {
+        Some(values) => (Operator::NotIn as fn(_) -> _, values),
+        None => (Operator::In as fn(_) -> _, text.strip_prefix("in")?),
     };
-    Some((must, values.trim().strip_prefix('(')?.strip_suffix(')')?))
+    Some((operator, values.trim().strip_prefix('(')?.strip_suffix(')')?))
 }
 
 fn label_of(text: &str) -> Result<Arc<str>, SelectorError> {

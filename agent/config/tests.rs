@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::config::{AnnouncementMode, ClusterConfig, Connection, Rules, Source, Speaker};
 use crate::model::names::{ClusterName, NodeName};
-use crate::model::selector::{Must, Requirement, Selector};
+use crate::model::selector::{Operator, Requirement, Selector};
 
 fn set(path: &str, json: &str) -> ConfigChange {
     ConfigChange { op: Operation::Set, path: path.into(), json: json.into() }
@@ -160,7 +160,7 @@ fn every_leaf_is_read_alike_from_plain_json_and_proto_json() {
             load_balancer_class: Some("x/y".into()),
             announcement: AnnouncementMode::L2,
             speaker_node_selector: Some(Selector(
-                [Requirement { label: "speaker".into(), must: Must::BeIn(["yes".into()].into()) }].into(),
+                [Requirement { label: "speaker".into(), operator: Operator::In(["yes".into()].into()) }].into(),
             )),
             transit_addresses: ["10.9.9.1", "2001:db8::9"].map(|ip| ip.parse().expect("an address")).into(),
             vip_pools: ["10.0.0.0/24", "2001:db8::/64"].map(|pool| pool.parse().expect("a prefix")).into(),

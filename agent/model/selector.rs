@@ -37,36 +37,36 @@ pub struct Requirement {
     /// The name of the label.
     pub label: Arc<str>,
     /// What is required of it.
-    pub must: Must,
+    pub operator: Operator,
 }
 
-/// The kinds of requirement on a label.
+/// The kinds of requirement on a label, with the names of the Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Must {
+pub enum Operator {
     /// It has one of these values.
-    BeIn(Box<[Arc<str>]>),
+    In(Box<[Arc<str>]>),
     /// It has none of these values, or is absent.
-    NotBeIn(Box<[Arc<str>]>),
+    NotIn(Box<[Arc<str>]>),
     /// It is present.
-    Exist,
+    Exists,
     /// It is absent.
-    NotExist,
+    DoesNotExist,
 }
 
 impl fmt::Display for Selector {
     /// Writes the selector in the form `kubectl --selector` accepts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, Requirement { label, must }) in self.0.iter().enumerate() {
+        for (position, Requirement { label, operator }) in self.0.iter().enumerate() {
             if position > 0 {
                 f.write_str(",")?;
             }
-            match must {
-                Must::BeIn(values) if values.len() == 1 => write!(f, "{label}={}", values[0])?,
-                Must::NotBeIn(values) if values.len() == 1 => write!(f, "{label}!={}", values[0])?,
-                Must::BeIn(values) => write!(f, "{label} in ({})", values.join(","))?,
-                Must::NotBeIn(values) => write!(f, "{label} notin ({})", values.join(","))?,
-                Must::Exist => write!(f, "{label}")?,
-                Must::NotExist => write!(f, "!{label}")?,
+            match operator {
+                Operator::In(values) if values.len() == 1 => write!(f, "{label}={}", values[0])?,
+                Operator::NotIn(values) if values.len() == 1 => write!(f, "{label}!={}", values[0])?,
+                Operator::In(values) => write!(f, "{label} in ({})", values.join(","))?,
+                Operator::NotIn(values) => write!(f, "{label} notin ({})", values.join(","))?,
+                Operator::Exists => write!(f, "{label}")?,
+                Operator::DoesNotExist => write!(f, "!{label}")?,
             }
         }
         Ok(())
@@ -78,11 +78,11 @@ impl Selector {
     pub fn selects<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.0.iter().all(|requirement| {
             let value = label(&requirement.label);
-            match &requirement.must {
-                Must::BeIn(values) => value.is_some_and(|value| values.iter().any(|known| **known == *value)),
-                Must::NotBeIn(values) => value.is_none_or(|value| values.iter().all(|known| **known != *value)),
-                Must::Exist => value.is_some(),
-                Must::NotExist => value.is_none(),
+            match &requirement.operator {
+                Operator::In(values) => value.is_some_and(|value| values.iter().any(|known| **known == *value)),
+                Operator::NotIn(values) => value.is_none_or(|value| values.iter().all(|known| **known != *value)),
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
             }
         })
     }
@@ -92,26 +92,26 @@ impl Selector {
 mod tests {
     use super::*;
 
-    fn selector(label: &str, must: Must) -> Selector {
-        Selector([Requirement { label: label.into(), must }].into())
+    fn selector(label: &str, operator: Operator) -> Selector {
+        Selector([Requirement { label: label.into(), operator }].into())
     }
 
     #[test]
     fn requirements_match_present_and_absent_labels_as_in_kubernetes() {
         let labels: Labels = [("tier", "edge"), ("rack", "1"), ("tier", "core")].into_iter().collect();
         let values = |values: &[&str]| values.iter().map(|value| Arc::from(*value)).collect();
-        for (label, must, selected) in [
-            ("tier", Must::BeIn(values(&["core", "spine"])), true),
-            ("tier", Must::BeIn(values(&["edge"])), false),
-            ("zone", Must::BeIn(values(&["a"])), false),
-            ("tier", Must::NotBeIn(values(&["core"])), false),
-            ("zone", Must::NotBeIn(values(&["a"])), true),
-            ("rack", Must::Exist, true),
-            ("zone", Must::Exist, false),
-            ("rack", Must::NotExist, false),
-            ("zone", Must::NotExist, true),
+        for (label, operator, selected) in [
+            ("tier", Operator::In(values(&["core", "spine"])), true),
+            ("tier", Operator::In(values(&["edge"])), false),
+            ("zone", Operator::In(values(&["a"])), false),
+            ("tier", Operator::NotIn(values(&["core"])), false),
+            ("zone", Operator::NotIn(values(&["a"])), true),
+            ("rack", Operator::Exists, true),
+            ("zone", Operator::Exists, false),
+            ("rack", Operator::DoesNotExist, false),
+            ("zone", Operator::DoesNotExist, true),
         ] {
-            let selector = selector(label, must);
+            let selector = selector(label, operator);
             assert_eq!(selector.selects(|name| labels.get(name)), selected, "{selector:?}");
         }
         assert!(Selector::default().selects(|_| None), "without requirements it selects everything");

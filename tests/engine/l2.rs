@@ -8,7 +8,7 @@ use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{AddressKey, Answer, Asking, Finding, Place, Question};
 use srl_k8s_services::model::names::ServiceKey;
-use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::selector::{Operator, Requirement, Selector};
 use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{
     CiliumL2Policy, MetallbAdvertisement, MetallbL2Advertisement, MetallbPools, ObjectKey, Pool, ResourceState,
@@ -243,7 +243,7 @@ fn an_arp_entry_of_a_node_not_named_in_metallbs_status_is_stale() {
 
 #[test]
 fn cilium_answers_arp_for_services_selected_by_policy_or_class() {
-    let blue = Selector([Requirement { label: "color".into(), must: Must::Exist }].into());
+    let blue = Selector([Requirement { label: "color".into(), operator: Operator::Exists }].into());
     let policy = |service_selector| {
         SpeakerObject::CiliumL2Policy(CiliumL2Policy { service_selector, load_balancer: true, external: false })
     };

@@ -8,7 +8,7 @@ use srl_k8s_services::model::cluster::{Node, Service};
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, Update};
 use srl_k8s_services::model::names::ServiceKey;
-use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::selector::{Operator, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
     CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
     MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
@@ -89,8 +89,8 @@ fn status(node: &str, object: u64) -> StatusKey {
 }
 
 fn selects(label: &str, value: &str) -> Selector {
-    let must = Must::BeIn([Arc::from(value)].into());
-    Selector([Requirement { label: label.into(), must }].into())
+    let operator = Operator::In([Arc::from(value)].into());
+    Selector([Requirement { label: label.into(), operator }].into())
 }
 
 fn pool(prefix: &str) -> SpeakerObject {
@@ -159,7 +159,7 @@ fn a_route_that_no_advertisement_explains_is_still_up() {
 
 #[test]
 fn advertisements_with_conflicting_attributes_for_one_prefix_announce_nothing() {
-    let chosen = || Selector([Requirement { label: "none".into(), must: Must::NotExist }].into());
+    let chosen = || Selector([Requirement { label: "none".into(), operator: Operator::DoesNotExist }].into());
     let of = |preference| {
         advertisement(|a| {
             a.local_preference = preference;
@@ -186,7 +186,7 @@ fn advertisements_conflict_only_if_one_peer_would_get_both() {
             a.local_preference = preference;
             a.peers = [peer.into()].into();
             a.service_selectors =
-                [Selector([Requirement { label: "none".into(), must: Must::NotExist }].into())].into();
+                [Selector([Requirement { label: "none".into(), operator: Operator::DoesNotExist }].into())].into();
         })
     };
     metallb(&[("a", to("tor1", 100)), ("b", to("tor2", 200))]).nodes(&["n1", "n2"]);

@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use srl_k8s_services::model::event::{ClusterEvent, Update};
-use srl_k8s_services::model::selector::{Labels, Must, Requirement, Selector};
+use srl_k8s_services::model::selector::{Labels, Operator, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
     CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
     Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool, ResourceState,
@@ -34,15 +34,15 @@ pub(crate) fn of_node(name: &str, labels: &Labels) -> Labels {
 }
 
 fn selector() -> impl Strategy<Value = Selector> {
-    let requirement = (select(&NAMES[..]), select(&NAMES[..]), 0..4).prop_map(|(label, value, must)| {
+    let requirement = (select(&NAMES[..]), select(&NAMES[..]), 0..4).prop_map(|(label, value, operator)| {
         let values = [Arc::from(value)].into();
-        let must = match must {
-            0 => Must::BeIn(values),
-            1 => Must::NotBeIn(values),
-            2 => Must::Exist,
-            _ => Must::NotExist,
+        let operator = match operator {
+            0 => Operator::In(values),
+            1 => Operator::NotIn(values),
+            2 => Operator::Exists,
+            _ => Operator::DoesNotExist,
         };
-        Requirement { label: label.into(), must }
+        Requirement { label: label.into(), operator }
     });
     vec(requirement, 0..2).prop_map(|requirements| Selector(requirements.into()))
 }
@@ -93,8 +93,8 @@ fn metallb_advertisement() -> impl Strategy<Value = SpeakerObject> {
 /// same address.
 fn metallb_peer() -> impl Strategy<Value = SpeakerObject> {
     let pinned = (0..NODES.len(), 0..4_usize).prop_map(|(node, which)| {
-        let must = Must::BeIn([Arc::from(NODES[node])].into());
-        let requirement = Requirement { label: HOST_NAME.into(), must };
+        let operator = Operator::In([Arc::from(NODES[node])].into());
+        let requirement = Requirement { label: HOST_NAME.into(), operator };
         MetallbPeer { node_selectors: [Selector([requirement].into())].into(), source: Some(address_of(node, which)) }
     });
     let any = selectors().prop_map(|node_selectors| MetallbPeer { node_selectors, source: None });

@@ -7,7 +7,7 @@ use srl_k8s_services::model::cluster::{AddressFamily, EndpointSlice, Node, Servi
 use srl_k8s_services::model::config::{AnnouncementMode, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::names::ServiceKey;
-use srl_k8s_services::model::selector::{Must, Requirement, Selector};
+use srl_k8s_services::model::selector::{Operator, Requirement, Selector};
 use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::speaker::{
     CalicoConfiguration, MetallbAdvertisement, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource,
@@ -366,8 +366,8 @@ fn only_nodes_with_a_speaker_are_expected() {
     }
     leaf.service("web", Cluster, &[vip]).ready("web", &["n1", "n2"]).evpn(vip, &[vtep(1)]);
     leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&"n2"]);
-    let must = Must::BeIn(["yes".into()].into());
-    let selector = Selector([Requirement { label: "speaker".into(), must }].into());
+    let operator = Operator::In(["yes".into()].into());
+    let selector = Selector([Requirement { label: "speaker".into(), operator }].into());
     leaf.cluster(C1, |cluster| cluster.rules.speaker_node_selector = Some(selector));
     leaf.expect(vip, Up, None, &[]);
     assert_eq!(leaf.node_view("n2").excluded_by, Some("speaker-node-selector"));

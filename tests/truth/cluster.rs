@@ -10,7 +10,7 @@ use srl_k8s_services::model::cluster::{
 };
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::names::{NodeName, ServiceKey};
-use srl_k8s_services::model::selector::{Labels, Must, Requirement, Selector};
+use srl_k8s_services::model::selector::{Labels, Operator, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
     CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
     Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject,
@@ -133,7 +133,7 @@ fn labels(of: &[(&str, &str)]) -> Labels {
 }
 
 fn selector(label: &str, value: &str) -> Selector {
-    Selector([Requirement { label: label.into(), must: Must::BeIn([Arc::from(value)].into()) }].into())
+    Selector([Requirement { label: label.into(), operator: Operator::In([Arc::from(value)].into()) }].into())
 }
 
 /// Returns the selector of the nodes that announce, for clusters in which not all nodes do.

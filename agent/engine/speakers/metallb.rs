@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::resources::{Rule, SpeakerResources, Subject};
 use crate::model::cluster::Node;
-use crate::model::selector::{Must, Selector};
+use crate::model::selector::{Operator, Selector};
 use crate::model::speaker::SpeakerResource::{
     MetallbAdvertisements, MetallbL2Advertisements, MetallbPeers, MetallbPools,
 };
@@ -120,7 +120,7 @@ pub(super) fn addresses(resources: &SpeakerResources, node: &Node) -> Vec<IpAddr
 
 fn names_one_node(selector: &Selector) -> bool {
     selector.0.iter().any(|requirement| {
-        *requirement.label == *HOST_NAME && matches!(&requirement.must, Must::BeIn(values) if values.len() == 1)
+        *requirement.label == *HOST_NAME && matches!(&requirement.operator, Operator::In(values) if values.len() == 1)
     })
 }
 

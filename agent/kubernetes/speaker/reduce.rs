@@ -11,7 +11,7 @@ use super::super::objects::Meta;
 use super::super::reduce::{Kind, Names, Reduced, Unreadable, name};
 use super::objects::{self, Block, Custom, LabelSelector};
 use crate::model::event::{ClusterEvent, Update};
-use crate::model::selector::{Must, Requirement, Selector};
+use crate::model::selector::{Operator, Requirement, Selector};
 use crate::model::speaker::{
     CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
     Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool, SpeakerObject,
@@ -348,21 +348,21 @@ impl Reader<'_> {
         let mut requirements = Vec::new();
         for (label, value) in selector.match_labels.unwrap_or_default() {
             let values = [self.names.get(&value.unwrap_or_default())].into();
-            requirements.push(Requirement { label: self.names.get(&label), must: Must::BeIn(values) });
+            requirements.push(Requirement { label: self.names.get(&label), operator: Operator::In(values) });
         }
         for expression in selector.match_expressions.unwrap_or_default() {
             let values = self.list(expression.values);
-            let must = match expression.operator.as_deref() {
-                Some("In") => Must::BeIn(values),
-                Some("NotIn") => Must::NotBeIn(values),
-                Some("Exists") => Must::Exist,
-                Some("DoesNotExist") => Must::NotExist,
+            let operator = match expression.operator.as_deref() {
+                Some("In") => Operator::In(values),
+                Some("NotIn") => Operator::NotIn(values),
+                Some("Exists") => Operator::Exists,
+                Some("DoesNotExist") => Operator::DoesNotExist,
                 _ => {
                     self.faults += 1;
                     continue;
                 }
             };
-            requirements.push(Requirement { label: self.names.get(&expression.key.unwrap_or_default()), must });
+            requirements.push(Requirement { label: self.names.get(&expression.key.unwrap_or_default()), operator });
         }
         Selector(requirements.into())
     }

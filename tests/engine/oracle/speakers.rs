@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{Node, TrafficPolicy};
 use srl_k8s_services::model::config::{ClusterConfig, Speaker};
 use srl_k8s_services::model::names::NodeName;
-use srl_k8s_services::model::selector::{Labels, Must, Selector};
+use srl_k8s_services::model::selector::{Labels, Operator, Selector};
 use srl_k8s_services::model::speaker::{
     CiliumAdvertisement, CiliumL2Policy, CiliumServices, MetallbAdvertisement, MetallbL2Advertisement, MetallbPools,
     ObjectKey, Pool, SpeakerObject, SpeakerResource,
@@ -46,13 +46,13 @@ typed!(cilium_peers, CiliumPeers, CiliumPeer, srl_k8s_services::model::speaker::
 typed!(cilium_nodes, CiliumNodes, CiliumNode, srl_k8s_services::model::speaker::CiliumNode);
 
 fn selects(selector: &Selector, label: &dyn Fn(&str) -> Option<String>) -> bool {
-    selector.0.iter().all(|requirement| match (&requirement.must, label(&requirement.label)) {
-        (Must::BeIn(values), Some(value)) => values.iter().any(|known| **known == *value),
-        (Must::NotBeIn(values), Some(value)) => !values.iter().any(|known| **known == *value),
-        (Must::Exist, value) => value.is_some(),
-        (Must::NotExist, value) => value.is_none(),
-        (Must::BeIn(_), None) => false,
-        (Must::NotBeIn(_), None) => true,
+    selector.0.iter().all(|requirement| match (&requirement.operator, label(&requirement.label)) {
+        (Operator::In(values), Some(value)) => values.iter().any(|known| **known == *value),
+        (Operator::NotIn(values), Some(value)) => !values.iter().any(|known| **known == *value),
+        (Operator::Exists, value) => value.is_some(),
+        (Operator::DoesNotExist, value) => value.is_none(),
+        (Operator::In(_), None) => false,
+        (Operator::NotIn(_), None) => true,
     })
 }
 
@@ -72,8 +72,8 @@ fn of(labels: &Labels) -> impl Fn(&str) -> Option<String> + '_ {
 /// Returns the addresses of a node according to resources of the speaker.
 pub(crate) fn addresses(config: &ClusterConfig, speaker: &SpeakerWorld, name: &NodeName, node: &Node) -> Vec<IpAddr> {
     let pins = |selector: &Selector| {
-        let pin = |must: &Must| matches!(must, Must::BeIn(values) if values.len() == 1);
-        selector.0.iter().any(|one| &*one.label == "kubernetes.io/hostname" && pin(&one.must))
+        let pin = |operator: &Operator| matches!(operator, Operator::In(values) if values.len() == 1);
+        selector.0.iter().any(|one| &*one.label == "kubernetes.io/hostname" && pin(&one.operator))
     };
     match config.source.speaker {
         Speaker::Metallb => {

@@ -20,7 +20,7 @@ fn names(texts: &[&str]) -> Box<[Arc<str>]> {
 }
 
 fn label_in(label: &str, values: &[&str]) -> Requirement {
-    Requirement { label: label.into(), must: Must::BeIn(names(values)) }
+    Requirement { label: label.into(), operator: Operator::In(names(values)) }
 }
 
 #[test]
@@ -76,13 +76,13 @@ spec:
         node_selectors: [Selector(
             [
                 label_in("rack", &["1"]),
-                Requirement { label: "role".into(), must: Must::NotBeIn(names(&["edge"])) },
-                Requirement { label: "gpu".into(), must: Must::NotExist },
+                Requirement { label: "role".into(), operator: Operator::NotIn(names(&["edge"])) },
+                Requirement { label: "gpu".into(), operator: Operator::DoesNotExist },
             ]
             .into(),
         )]
         .into(),
-        service_selectors: [Selector([Requirement { label: "app".into(), must: Must::Exist }].into())].into(),
+        service_selectors: [Selector([Requirement { label: "app".into(), operator: Operator::Exists }].into())].into(),
         peers: names(&["tor1"]),
         lengths: Lengths { v4: Some(26), v6: None },
         local_preference: 150,
