@@ -285,7 +285,7 @@ impl Facts {
 
     /// Returns the clusters whose VIPs are in a network instance.
     pub(crate) fn clusters_in<'a>(&'a self, instance: &'a NetworkInstanceName) -> impl Iterator<Item = &'a Cluster> {
-        self.clusters.values().filter(move |cluster| cluster.config.rules.network_instance == *instance)
+        clusters_in(&self.clusters, instance)
     }
 }
 
@@ -300,6 +300,14 @@ pub(crate) struct Read {
     pub(crate) announced: Vec<(IpAddr, Announcement)>,
     /// Nodes of which an address is a next-hop of one of its VIPs for the first time.
     pub(crate) carriers: Vec<(u32, IpAddr)>,
+}
+
+/// Returns those of `clusters` whose VIPs are in a network instance.
+pub(crate) fn clusters_in<'a>(
+    clusters: &'a BTreeMap<ClusterId, Cluster>,
+    instance: &'a NetworkInstanceName,
+) -> impl Iterator<Item = &'a Cluster> {
+    clusters.values().filter(move |cluster| cluster.config.rules.network_instance == *instance)
 }
 
 fn services_of(clusters: &BTreeMap<ClusterId, Cluster>, id: ClusterId) -> Vec<ServiceId> {

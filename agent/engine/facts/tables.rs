@@ -6,11 +6,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Facts;
 use super::cluster::Cluster;
 use super::dirty::Dirty;
 use super::ids::User;
 use super::routes::is_host;
+use super::{Facts, clusters_in};
 use crate::model::event::{SourceEvent, SwitchEvent, Update};
 use crate::model::names::NetworkInstanceName;
 use crate::model::source::SourceId;
@@ -143,10 +143,7 @@ impl Facts {
         let mut touched = Vec::new();
         let judged = self.sources.get(&SourceId::Ndk).is_some_and(|ndk| ndk.ever_synced);
         let (claims, addresses, clusters) = (&self.claims, &self.addresses, &self.clusters);
-        let pooled = |prefix: &IpNet| {
-            let mut here = clusters.values().filter(|cluster| cluster.config.rules.network_instance == *name);
-            here.any(|cluster| cluster.pools_hold(prefix.addr()))
-        };
+        let pooled = |prefix: &IpNet| clusters_in(clusters, name).any(|cluster| cluster.pools_hold(prefix.addr()));
         self.switch.set_routes(name.clone(), routes, |prefix| {
             let host = is_host(&prefix);
             // Before the first sync all VIPs must be judged anyway, but nodes are located at once.

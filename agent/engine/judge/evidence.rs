@@ -14,6 +14,7 @@ use crate::engine::facts::endpoints::Endpoints;
 use crate::engine::facts::ids::ClusterId;
 use crate::engine::facts::inquiry::Inquiries;
 use crate::engine::facts::nodes::Expectation;
+use crate::engine::facts::routes::is_host;
 use crate::engine::facts::sources::{GnmiPhase, NdkPhase, Phase, Sources};
 use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER, INTERFACE_OWNER, STATIC_OWNER, Switch};
 use crate::model::names::{NetworkInstanceName, NodeName};
@@ -131,7 +132,7 @@ pub(crate) struct Matched {
 impl Matched {
     /// Returns whether this is a host route.
     pub(crate) fn is_host(&self) -> bool {
-        self.prefix.prefix_len() == self.prefix.max_prefix_len()
+        is_host(&self.prefix)
     }
 
     /// Returns whether the route is from EVPN, so that its next-hops are leaves.

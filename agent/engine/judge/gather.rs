@@ -12,7 +12,7 @@ use super::next_hops::{NextHops, Standing};
 use super::sole::sole_ways;
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::nodes::Expectation;
-use crate::engine::facts::routes::Found;
+use crate::engine::facts::routes::{Found, is_host};
 use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::switch::BGP_OWNER;
 use crate::engine::facts::tally::{Contribution, Counted, uses};
@@ -141,7 +141,7 @@ fn found(
         return Ok(Some(matched(world, instance, &found, Arc::clone(&group.next_hops))));
     }
     if world.switch.given_up(group, world.now.elapsed) {
-        return match found.prefix.prefix_len() == found.prefix.max_prefix_len() {
+        return match is_host(&found.prefix) {
             true => Err(group),
             false => Ok(Some(matched(world, instance, &found, Arc::default()))),
         };

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::evidence::World;
 use crate::engine::facts::cluster::Cluster;
-use crate::engine::facts::ids::ClusterId;
+use crate::engine::facts::clusters_in;
 use crate::engine::facts::sources::NdkPhase;
 use crate::model::source::SourceId;
 use crate::model::switch::{NextHopGroupId, RouteKey};
@@ -28,8 +28,7 @@ pub(crate) fn pooled(world: &World<'_>) -> BTreeSet<RouteKey> {
 
 /// Returns whether a prefix is a host route inside a cluster's pool.
 pub(crate) fn in_pool(world: &World<'_>, key: &RouteKey) -> bool {
-    let mut clusters = world.clusters.values().filter(|c| c.config.rules.network_instance == key.network_instance);
-    clusters.any(|cluster| cluster.pools_hold(key.prefix.addr()))
+    clusters_in(world.clusters, &key.network_instance).any(|cluster| cluster.pools_hold(key.prefix.addr()))
 }
 
 /// Returns the orphan that a prefix is, if any, and the group it was read from.
@@ -41,17 +40,16 @@ pub(crate) fn orphan_view(
     if world.phase.ndk == NdkPhase::Syncing || !in_pool(world, key) {
         return None;
     }
-    let here: Vec<(&ClusterId, _)> =
-        world.clusters.iter().filter(|(_, c)| c.config.rules.network_instance == key.network_instance).collect();
-    let synced = here.iter().all(|(_, cluster)| {
+    let here: Vec<&Cluster> = clusters_in(world.clusters, &key.network_instance).collect();
+    let synced = here.iter().all(|cluster| {
         let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()));
         source.is_some_and(|source| source.ever_synced)
     });
     let address = key.prefix.addr();
-    let claimed = world.claims.of(address).iter().any(|claim| here.iter().any(|(id, _)| **id == claim.cluster));
+    let claimed = world.claims.of(address).iter().any(|claim| here.iter().any(|cluster| cluster.id == claim.cluster));
     // The address belongs to a service that is not judged here, or to a node.
     let known = |cluster: &Cluster| cluster.claimed.contains_key(&address) || !cluster.at_address(address).is_empty();
-    if !synced || claimed || here.iter().any(|(_, cluster)| known(cluster)) {
+    if !synced || claimed || here.iter().any(|cluster| known(cluster)) {
         return None;
     }
     let route = world.switch.host(&key.network_instance, address)?;
