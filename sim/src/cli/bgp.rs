@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::report::{Report, View, line};
 use super::routes::{Family, routes};
-use super::show::{Report, View, line};
 use super::table::Column;
 use super::tree::glob;
 

@@ -21,6 +21,7 @@ mod pipe;
 mod plugin;
 mod prompt;
 mod remote;
+mod report;
 mod reports;
 mod routes;
 mod show;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::Session;
 use super::error::CliError;
 use super::lex::Token;
-use super::show::View;
+use super::report::View;
 
 /// Number of requests that are shown, unless the line says otherwise.
 const COUNT: usize = 4;

@@ -16,7 +16,7 @@ use super::Session;
 use super::error::CliError;
 use super::info::From;
 use super::json::{self, Json};
-use super::show::Report;
+use super::report::Report;
 use super::target::{Target, child_names};
 use super::text::Style;
 use crate::path::{Path, Step};

@@ -2,8 +2,8 @@
 
 use super::Session;
 use super::error::CliError;
+use super::report::{Report, View};
 use super::routes::Family;
-use super::show::{Report, View};
 use super::table::Column;
 use super::tree::glob;
 

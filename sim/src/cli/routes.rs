@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::show::{Report, View, line};
+use super::report::{Report, View, line};
 use super::table::Column;
 
 /// An address family.
