@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::glob::glob;
 use super::report::{Report, View, line};
 use super::routes::{Family, routes};
 use super::table::Column;
-use super::tree::glob;
 
 /// Prints a summary of the BGP neighbors whose address matches.
 pub(super) fn neighbors(report: &mut Report, instance: View<'_>, peer: &str) {

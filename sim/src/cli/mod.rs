@@ -10,6 +10,7 @@ mod complete;
 mod config;
 mod diff;
 mod error;
+mod glob;
 mod help;
 mod info;
 mod json;
@@ -25,6 +26,7 @@ mod report;
 mod reports;
 mod routes;
 mod show;
+mod spelling;
 mod table;
 mod target;
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::Session;
 use super::error::CliError;
+use super::glob::glob;
 use super::report::{Report, View};
 use super::routes::Family;
 use super::table::Column;
-use super::tree::glob;
 
 /// `show version`
 pub(super) fn version(session: &Session, report: &mut Report) -> Result<(), CliError> {

@@ -1,8 +1,9 @@
 //! What a line refers to: nodes of the schema with the keys of entries, which may be patterns.
 
 use super::error::CliError;
+use super::glob::glob;
 use super::lex::{Token, quote};
-use super::tree::{glob, texts};
+use super::spelling::texts;
 use crate::datastore::{EntryKey, Node};
 use crate::path::{Path, Step};
 use crate::schema::{NodeId, Schema};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::glob::glob;
+use super::spelling::{spelled, texts};
 use super::target::{Target, TargetStep};
-use crate::datastore::{EntryKey, LeafValue, Node};
-use crate::path::bare;
-use crate::schema::{Importance, Kind, LeafType, NodeId, Schema};
+use crate::datastore::{LeafValue, Node};
+use crate::schema::{Importance, Kind, NodeId, Schema};
 
 /// Contents of a container or list entry, in the order of the schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -201,40 +202,5 @@ impl Value {
             LeafValue::One(value) => Self::Leaf(text(value)),
             LeafValue::Many(values) => Self::List(values.iter().map(|value| text(value)).collect()),
         }
-    }
-}
-
-/// Returns the key values of an entry as the CLI shows them.
-pub(super) fn texts(schema: &Schema, list: NodeId, key: &EntryKey) -> Vec<String> {
-    let values = schema.keys(list).iter().zip(key.values());
-    values.map(|(leaf, value)| spelled(schema, *leaf, value.text()).to_owned()).collect()
-}
-
-/// Returns a value as the CLI shows it: identities without their module.
-fn spelled<'a>(schema: &Schema, leaf: NodeId, value: &'a str) -> &'a str {
-    match schema.leaf(leaf).map(|info| info.kind.of_value(value)) {
-        Some(LeafType::Identity) => bare(value),
-        _ => value,
-    }
-}
-
-/// Returns whether a name matches a pattern in which `*` stands for any text.
-pub(super) fn glob(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
-            (0..=rest.len()).filter(|&at| rest.is_char_boundary(at)).any(|at| glob(tail, &rest[at..]))
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_in_a_pattern_matches_any_text() {
-        assert!(glob("*", "x") && glob("ethernet-*", "ethernet-1/1") && glob("a*b*c", "a1b2c"));
-        assert!(!glob("a*c", "ab") && !glob("a", "ab"));
     }
 }
