@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use crate::fabric::config::{ClusterConfig, Speaker};
-use crate::fabric::objects::{Objects, Service, any_selects, flag, name, selects, text};
+use crate::fabric::objects::{Objects, Service, flag, name, selects, text};
 
 use super::{kube_vip, metallb};
 
@@ -123,13 +123,4 @@ fn status(speaker: Speaker, service: &Service, node: &str) -> Value {
             "status": { "node": node, "serviceName": service_name, "serviceNamespace": namespace, "interfaces": [] },
         }),
     }
-}
-
-/// Returns whether an `L2Advertisement` makes a node answer for the addresses of a pool.
-pub(super) fn advertises(objects: &Objects, pool: &Value, service: &Service, node: &str) -> bool {
-    objects.resources("L2Advertisement").iter().any(|advertisement| {
-        metallb::selects_pool(advertisement, pool)
-            && any_selects(advertisement, "/spec/nodeSelectors", &objects.node_labels(node))
-            && any_selects(advertisement, "/spec/serviceSelectors", &service.labels)
-    })
 }

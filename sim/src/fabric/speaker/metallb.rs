@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::fabric::config::SpeakerFlags;
 use crate::fabric::objects::{Objects, Service, any_selects, items, labels, name, text, texts};
 
-use super::{Peering, aggregate, hosts, layer2, reaches};
+use super::{Peering, aggregate, hosts, reaches};
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
@@ -37,7 +37,16 @@ pub(super) fn answers(flags: &SpeakerFlags, objects: &Objects, service: &Service
     service.class == flags.load_balancer_class
         && eligible(flags, objects, node)
         && reaches(objects, service, node, |endpoint| endpoint.ready || endpoint.serving)
-        && pool(objects, &service.ingress).is_some_and(|pool| layer2::advertises(objects, pool, service, node))
+        && pool(objects, &service.ingress).is_some_and(|pool| advertises(objects, pool, service, node))
+}
+
+/// Returns whether an `L2Advertisement` makes a node answer for the addresses of a pool.
+fn advertises(objects: &Objects, pool: &Value, service: &Service, node: &str) -> bool {
+    objects.resources("L2Advertisement").iter().any(|advertisement| {
+        selects_pool(advertisement, pool)
+            && any_selects(advertisement, "/spec/nodeSelectors", &objects.node_labels(node))
+            && any_selects(advertisement, "/spec/serviceSelectors", &service.labels)
+    })
 }
 
 /// Returns the names of the peers by which the node's speaker peers with this leaf.
@@ -104,7 +113,7 @@ fn in_range(range: &str, address: IpAddr) -> bool {
 }
 
 /// Returns whether an advertisement is for a pool. Without pools and pool selectors, it is for all of them.
-pub(super) fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
+fn selects_pool(advertisement: &Value, pool: &Value) -> bool {
     let mut named = texts(advertisement, "/spec/ipAddressPools").peekable();
     let mut selectors = items(advertisement, "/spec/ipAddressPoolSelectors").peekable();
     if named.peek().is_none() && selectors.peek().is_none() {
