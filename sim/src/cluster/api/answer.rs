@@ -77,3 +77,7 @@ pub(crate) fn value(resource: &Resource, version: &str, stored: &Stored) -> Valu
     value["apiVersion"] = resource.api_version(version).into();
     value
 }
+
+pub(crate) fn metadata_only(object: &Value, kind: &str) -> Value {
+    serde_json::json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}

@@ -1,6 +1,7 @@
 //! The HTTP side of the cluster: listeners and connections. The modules below handle requests.
 
 mod answer;
+mod context;
 mod discovery;
 mod media;
 mod openapi;

@@ -10,9 +10,29 @@ use super::super::error::ApiError;
 use super::super::selector::Selection;
 use super::super::store::{Key, Stored};
 use super::answer::{self, Body};
+use super::context::Context;
 use super::media::Shape;
-use super::request::Context;
 use super::table;
+
+impl Context {
+    /// Returns a response with one object, in the shape the client asked for.
+    pub(crate) fn object(&self, code: StatusCode, stored: &Stored) -> Response<Body> {
+        match self.shape {
+            Shape::Whole => {
+                answer::bytes(code, answer::JSON, answer::object(&self.resource, &self.target.version, stored))
+            }
+            Shape::Table => {
+                let state = self.inner.lock();
+                let version = state.version;
+                drop(state);
+                let rows = [stored];
+                let list = json!({"resourceVersion": version.to_string()});
+                answer::json(code, &table::table(self, rows.into_iter(), list, true))
+            }
+            Shape::Metadata => answer::json(code, &answer::metadata_only(&stored.value, "PartialObjectMetadata")),
+        }
+    }
+}
 
 /// Returns one object.
 pub(crate) fn get(context: &Context) -> Result<Response<Body>, ApiError> {
@@ -86,7 +106,7 @@ pub(crate) fn list(context: &Context) -> Result<Response<Body>, ApiError> {
         }
         Shape::Metadata => {
             let items: Vec<Value> =
-                page.items.iter().map(|stored| metadata_only(&stored.value, "PartialObjectMetadata")).collect();
+                page.items.iter().map(|stored| answer::metadata_only(&stored.value, "PartialObjectMetadata")).collect();
             let list = json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
                 "items": items,
@@ -94,10 +114,6 @@ pub(crate) fn list(context: &Context) -> Result<Response<Body>, ApiError> {
             answer::json(StatusCode::OK, &list)
         }
     })
-}
-
-pub(crate) fn metadata_only(object: &Value, kind: &str) -> Value {
-    json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
 fn page(context: &Context) -> Result<Page, ApiError> {

@@ -6,29 +6,17 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::Inner;
 use super::super::error::ApiError;
-use super::super::resource::{Resource, ResourceId};
 use super::answer::{self, Body};
-use super::route::{Query, Route, Target};
+use super::context::Context;
+use super::route::{Query, Route};
 use super::{discovery, media, openapi, read, scale, stream, swagger, write};
 
 /// Larger bodies are refused. In the real server, etcd's limit has this effect.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
-
-/// A request about objects, with what its handlers need.
-#[derive(Clone)]
-pub(crate) struct Context {
-    pub(crate) inner: Arc<Inner>,
-    pub(crate) id: ResourceId,
-    pub(crate) resource: Resource,
-    pub(crate) target: Target,
-    pub(crate) query: Query,
-    pub(crate) headers: HeaderMap,
-    pub(crate) shape: media::Shape,
-}
 
 /// Answers a request.
 pub(crate) async fn handle(inner: Arc<Inner>, request: Request<Incoming>) -> Response<Body> {
@@ -219,23 +207,5 @@ impl Context {
         }
         serde_json::from_slice(&bytes)
             .map_err(|error| ApiError::BadRequest(format!("the object provided is unrecognized: {error}")))
-    }
-
-    /// Returns a response with one object, in the shape the client asked for.
-    pub(crate) fn object(&self, code: StatusCode, stored: &super::super::store::Stored) -> Response<Body> {
-        match self.shape {
-            media::Shape::Whole => {
-                answer::bytes(code, answer::JSON, answer::object(&self.resource, &self.target.version, stored))
-            }
-            media::Shape::Table => {
-                let state = self.inner.lock();
-                let version = state.version;
-                drop(state);
-                let rows = [stored];
-                let list = json!({"resourceVersion": version.to_string()});
-                answer::json(code, &super::table::table(self, rows.into_iter(), list, true))
-            }
-            media::Shape::Metadata => answer::json(code, &read::metadata_only(&stored.value, "PartialObjectMetadata")),
-        }
     }
 }

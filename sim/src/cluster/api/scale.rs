@@ -9,7 +9,7 @@ use super::super::patch::{self, Format};
 use super::super::state::Part;
 use super::super::store::Key;
 use super::answer::{self, Body};
-use super::request::Context;
+use super::context::Context;
 
 fn key(context: &Context) -> Key {
     Key::new(&context.target.namespace, context.target.name.as_deref().unwrap_or_default())

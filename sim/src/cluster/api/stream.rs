@@ -17,8 +17,8 @@ use super::super::json::set;
 use super::super::selector::Selection;
 use super::super::store::{Change, ChangeKind, Compacted, Stored};
 use super::answer::{self, Body};
+use super::context::Context;
 use super::media::Shape;
-use super::request::Context;
 use super::{read, table};
 
 /// Without `timeoutSeconds` a watch ends after half an hour, the shortest time that the real server draws.
@@ -248,7 +248,7 @@ impl Watch {
                 chunk.put_slice(table.to_string().as_bytes());
             }
             Shape::Metadata => {
-                let object = read::metadata_only(&stored.value, "PartialObjectMetadata");
+                let object = answer::metadata_only(&stored.value, "PartialObjectMetadata");
                 chunk.put_slice(object.to_string().as_bytes());
             }
         }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::super::json::{flag, int, items, object, text};
 use super::super::resource::Resource;
 use super::super::store::Stored;
-use super::read::metadata_only;
-use super::request::Context;
+use super::answer::metadata_only;
+use super::context::Context;
 
 /// A column: its name, and whether only `-o wide` shows it.
 type Heading = (String, bool);

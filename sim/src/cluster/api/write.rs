@@ -9,8 +9,8 @@ use super::super::patch::{self, Format};
 use super::super::state::Part;
 use super::super::store::{Key, Stored};
 use super::answer::{self, Body};
+use super::context::Context;
 use super::read;
-use super::request::Context;
 
 impl Context {
     fn key(&self) -> Key {
