@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio::task::AbortHandle;
+
 use super::candidate::{self, Candidate, Edit};
 use super::change::{NodeChange, Store, diff};
-use super::confirm::Unconfirmed;
 use super::state::{self, Write};
 use super::tree::Node;
 use super::{Datastore, Refusal, check, lock};
@@ -73,6 +74,14 @@ pub trait CommitHook: Send + Sync + 'static {
     /// Reverts a commit that was refused, by this hook or another that had seen it. `after` is the running
     /// configuration, which stays.
     async fn restore(&self, commit: &Commit);
+}
+
+/// A commit that waits to be confirmed.
+#[derive(Debug)]
+pub(super) struct Unconfirmed {
+    /// The configuration to revert to.
+    pub(super) before: Arc<Node>,
+    pub(super) timer: AbortHandle,
 }
 
 #[derive(Default)]
@@ -182,6 +191,11 @@ impl Datastore {
         let done = edits.len().min(edits_now.len());
         edits_now.drain(..done);
         Ok(committed)
+    }
+
+    /// Returns whether a commit waits to be confirmed.
+    fn is_unconfirmed(&self) -> bool {
+        lock(&self.inner.config.unconfirmed).is_some()
     }
 
     /// Lets the hooks apply a configuration and makes it the running one.

@@ -1,21 +1,9 @@
 //! Commits that are reverted after a time unless they are confirmed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
-
-use super::config::{CommitError, Committed};
-use super::tree::Node;
+use super::config::{CommitError, Committed, Unconfirmed};
 use super::{Candidate, Datastore, lock};
-
-/// A commit that waits to be confirmed.
-#[derive(Debug)]
-pub(super) struct Unconfirmed {
-    /// The configuration to revert to.
-    before: Arc<Node>,
-    timer: AbortHandle,
-}
 
 impl Datastore {
     /// Makes a candidate the running configuration, and reverts to the earlier one after `time` unless
@@ -52,10 +40,5 @@ impl Datastore {
         let Some(waiting) = lock(&self.inner.config.unconfirmed).take() else { return Ok(false) };
         waiting.timer.abort();
         self.load(&waiting.before).await.map(|_| true)
-    }
-
-    /// Returns whether a commit waits to be confirmed.
-    pub(super) fn is_unconfirmed(&self) -> bool {
-        lock(&self.inner.config.unconfirmed).is_some()
     }
 }
