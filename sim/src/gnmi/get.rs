@@ -5,7 +5,7 @@ use srl_proto::gnmi as pb;
 use tonic::Status;
 
 use super::encoding::{Encoding, leaf_of};
-use super::service::{check_origin, invalid, nanoseconds, target_only};
+use super::wire::{check_origin, invalid, nanoseconds, target_only};
 use crate::datastore::{Datastore, Node, Place, Source, Target};
 use crate::path::Path;
 use crate::schema::{NodeId, Schema};

@@ -11,6 +11,7 @@ mod set;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::io;
 use std::net::SocketAddr;

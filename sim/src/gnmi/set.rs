@@ -5,7 +5,7 @@ use serde_json::Value;
 use srl_proto::gnmi as pb;
 use tonic::Status;
 
-use super::service::{check_origin, invalid, nanoseconds};
+use super::wire::{check_origin, invalid, nanoseconds};
 use crate::datastore::{Candidate, CommitError, Datastore};
 use crate::path::Path;
 use pb::typed_value::Value as Typed;

@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use self::rule::{Rule, Timing};
 use super::Inner;
 use super::encoding::Encoding;
-use super::service::{check_known, check_origin, nanoseconds, target_only};
+use super::wire::{check_known, check_origin, nanoseconds, target_only};
 use crate::datastore::{Source, Store, Transaction};
 use pb::subscribe_request::Request as Message;
 use pb::subscribe_response::Response as Told;

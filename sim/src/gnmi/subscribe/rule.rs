@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::super::encoding::{Encoding, leaf_of};
-use super::super::service::invalid;
+use super::super::wire::invalid;
 use crate::datastore::{Node, Target};
 use crate::path::Path;
 use crate::schema::{NodeId, Schema};
