@@ -10,10 +10,9 @@ use crate::cluster::{ApiError, Cluster};
 use crate::fabric::{FabricError, Lever};
 use crate::gnmi::GnmiError;
 use crate::leaf::{CommandRefused, Leaf};
-use crate::ndk::{NdkError, NdkEvent};
+use crate::ndk::{Ndk, NdkError, NdkEvent};
 
 use super::action::{ApiServerFault, ServiceFault};
-use super::start::until_ready;
 use super::{Action, Lab, LabFileError};
 
 /// Time within which an application must be back after an action on it or on the NDK.
@@ -287,6 +286,17 @@ async fn registration(news: &mut broadcast::Receiver<NdkEvent>, app: &str) {
             Ok(NdkEvent::Registered(name)) if name == app => return,
             Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+        }
+    }
+}
+
+/// Waits until an application is registered and, if it acknowledges configuration, reads its configuration: an earlier
+/// commit would reach it as existing configuration. `news` must be subscribed before the application is caused to
+/// register.
+pub(super) async fn until_ready(ndk: &Ndk, mut news: broadcast::Receiver<NdkEvent>, app: &str) {
+    while !ndk.is_ready(app) {
+        if matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
+            std::future::pending::<()>().await;
         }
     }
 }

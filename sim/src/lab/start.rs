@@ -16,10 +16,10 @@ use crate::cluster::{ApiError, Cluster, ClusterOptions};
 use crate::fabric::{Fabric, FabricError};
 use crate::gnmi::{self, GnmiError};
 use crate::leaf::{Leaf, LeafError, LeafOptions};
-use crate::ndk::{Ndk, NdkEvent};
 use crate::profile::Profile;
 use crate::schema::{Schema, SchemaError};
 
+use super::act::until_ready;
 use super::file::{LabApp, LabFile};
 use super::gateway::Gateway;
 use super::world::{Followed, World, follow, take_turns};
@@ -216,17 +216,6 @@ impl Lab {
             self.commit(leaf, &format!("{}\n{own}", content.config)).await
         });
         futures::future::try_join_all(commits).await.map(drop)
-    }
-}
-
-/// Waits until an application is registered and, if it acknowledges configuration, reads its configuration: an earlier
-/// commit would reach it as existing configuration. `news` must be subscribed before the application is caused to
-/// register.
-pub(super) async fn until_ready(ndk: &Ndk, mut news: broadcast::Receiver<NdkEvent>, app: &str) {
-    while !ndk.is_ready(app) {
-        if matches!(news.recv().await, Err(broadcast::error::RecvError::Closed)) {
-            std::future::pending::<()>().await;
-        }
     }
 }
 
