@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use srl_proto::ndk as pb;
 
-use super::plane::{Announcements, differences};
+use super::changes::{Announcements, differences};
 use super::{native_link, native_rib};
 use crate::datastore::StateOp;
 use crate::ndk::{Key, Row};

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod agent_tests;
+mod changes;
 mod console;
 mod cpm;
 mod links;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::plane::{Changes, Plane, merge};
+use super::changes::Changes;
+use super::plane::{Plane, merge};
 use super::*;
 use crate::datastore::Source;
 use crate::ndk::{AnnounceFirst, ProgrammedRoute, RouteRow, Switches};
