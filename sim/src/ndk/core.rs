@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::AppInfo;
 use super::feed::RouteFeed;
-use super::programming::Programmed;
+use super::programmed::Programmed;
 use super::rows::{Filter, Key, Row};
 use super::streams::{Manner, Stream, Taken};
 use crate::datastore::Node;

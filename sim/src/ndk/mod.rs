@@ -15,6 +15,7 @@ mod faults;
 mod feed;
 pub(crate) mod limit;
 pub(crate) mod link;
+mod programmed;
 mod programming;
 mod record;
 mod rows;
@@ -40,7 +41,7 @@ use tonic::transport::Server;
 use self::core::Core;
 pub use self::faults::Refuse;
 pub use self::feed::RouteFeed;
-pub use self::programming::ProgrammedRoute;
+pub use self::programmed::ProgrammedRoute;
 pub use self::record::{TelemetryCall, TelemetryKind, TelemetryRecord, TelemetryTotals};
 pub(crate) use self::rows::address_message;
 pub use self::rows::{Key, RouteRow, Row};
@@ -207,7 +208,7 @@ impl Inner {
     fn unregistered(&self, app: &str) {
         self.store.wipe_owner(app);
         if let Some(app) = self.core().apps.get_mut(app) {
-            app.programmed = programming::Programmed::default();
+            app.programmed = programmed::Programmed::default();
             app.written.clear();
         }
         self.tell(NdkEvent::RoutesProgrammed(app.to_owned()));
