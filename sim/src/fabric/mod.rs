@@ -36,6 +36,7 @@ pub(crate) use routing::{empty_instance, subnet};
 
 use crate::tables::Tables;
 
+use fault::Fault;
 use session::{History, SessionKey};
 
 /// What is wrong with the configuration of a fabric, or with a request.
@@ -209,6 +210,23 @@ impl Fabric {
         for (key, fault) in sessions {
             self.history.entry(key).or_default().note(fault, now);
         }
+    }
+
+    /// Returns all sessions of all leaves, and why they are down if they are.
+    fn all_sessions(&self) -> BTreeMap<SessionKey, Option<Fault>> {
+        let mut sessions = BTreeMap::new();
+        for leaf in self.config.leaves.keys() {
+            for instance in self.config.network_instances.keys() {
+                for session in self.sessions(leaf, instance) {
+                    sessions.insert(session.key.clone(), session.fault);
+                }
+            }
+            for (peer, established) in underlay::sessions(self, leaf) {
+                let key = SessionKey { leaf: leaf.clone(), instance: "default".to_owned(), peer };
+                sessions.insert(key, (!established).then_some(Fault::HoldTimer));
+            }
+        }
+        sessions
     }
 
     /// Returns the contents of one leaf's control plane.

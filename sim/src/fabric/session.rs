@@ -1,6 +1,6 @@
 //! BGP sessions between leaves and nodes: which exist, and which are up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -11,7 +11,7 @@ use super::config::{BgpConfig, ClusterConfig, NodeConfig};
 use super::fault::Fault;
 use super::objects::Objects;
 use super::speaker::{self, Peering};
-use super::{Fabric, Lever, NodeKey, underlay};
+use super::{Fabric, Lever, NodeKey};
 
 /// A session, as identified on its leaf.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,23 +107,6 @@ impl Session<'_> {
 }
 
 impl Fabric {
-    /// Returns all sessions of all leaves, and why they are down if they are.
-    pub(super) fn all_sessions(&self) -> BTreeMap<SessionKey, Option<Fault>> {
-        let mut sessions = BTreeMap::new();
-        for leaf in self.config.leaves.keys() {
-            for instance in self.config.network_instances.keys() {
-                for session in self.sessions(leaf, instance) {
-                    sessions.insert(session.key.clone(), session.fault);
-                }
-            }
-            for (peer, established) in underlay::sessions(self, leaf) {
-                let key = SessionKey { leaf: leaf.clone(), instance: "default".to_owned(), peer };
-                sessions.insert(key, (!established).then_some(Fault::HoldTimer));
-            }
-        }
-        sessions
-    }
-
     /// Returns the sessions of a leaf with nodes in one network instance.
     pub(super) fn sessions<'a>(&'a self, leaf: &str, instance: &str) -> Vec<Session<'a>> {
         let bgp = self.config.network_instances.get(instance).and_then(|config| config.bgp.as_ref());
