@@ -6,6 +6,7 @@
 //! (`speaker`), which paths a leaf selects and advertises in EVPN (`routing`), and the underlay of the tunnels
 //! (`underlay`). A [`Lever`] breaks something when it is pulled, and heals it when it is released.
 
+mod bgp_route;
 mod config;
 mod fault;
 #[cfg(test)]

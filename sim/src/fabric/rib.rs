@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::tables::{PathFate, Rib, RibPath, Route, RouteKey};
 
-use super::routing::{BgpRoute, Exclusion, Place, as_path, excluded};
+use super::bgp_route::{BgpRoute, Exclusion, Place, as_path, excluded};
 use super::session::Session;
 use super::{Fabric, config};
 
