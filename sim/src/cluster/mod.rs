@@ -16,10 +16,13 @@ mod kubeconfig;
 mod manifests;
 mod notice;
 mod patch;
+mod queue;
 mod resource;
 mod selector;
 mod state;
 mod store;
+mod work;
+mod write;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -115,6 +118,7 @@ impl Cluster {
     /// Creates such a cluster with these options.
     pub fn with_options(options: ClusterOptions) -> Self {
         let mut state = State::new(options);
+        state.furnish();
         controllers::run(&mut state);
         state.notices.clear();
         let version = watch::Sender::new(state.version);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::super::json::{annotation, flag, int, items, object, set, text};
+use super::super::queue::wants;
 use super::super::selector::label_selector_matches;
 use super::super::state::{State, vips};
 use super::super::store::Key;
@@ -37,11 +38,6 @@ struct Pool {
     service_selectors: Vec<Value>,
     namespaces: Vec<String>,
     namespace_selectors: Vec<Value>,
-}
-
-/// Returns whether a service has, or should have, VIPs from here.
-pub(super) fn wants(service: &Value) -> bool {
-    text(service, "/spec/type") == "LoadBalancer"
 }
 
 /// Assigns, keeps or removes the addresses of a service.

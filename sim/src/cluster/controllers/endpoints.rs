@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::super::json::{condition, flag, int, items, label, set, text};
+use super::super::queue::selector;
 use super::super::selector::labels_include;
 use super::super::state::{Part, State};
 use super::super::store::Key;
@@ -16,13 +17,6 @@ const MANAGER: &str = "endpointslice-controller.k8s.io";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const SLICE_ROOM: usize = 100;
-
-/// Returns the selector of a service if this controller keeps the service's endpoints.
-pub(super) fn selector(service: &Value) -> Option<&Value> {
-    let selector = service.pointer("/spec/selector")?;
-    let any = selector.as_object().is_some_and(|selector| !selector.is_empty());
-    (any && text(service, "/spec/type") != "ExternalName").then_some(selector)
-}
 
 /// Address family and ports (as JSON text), which the endpoints of a slice have in common.
 type Group = (String, String);

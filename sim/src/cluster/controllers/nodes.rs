@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::json::{condition, set_condition, text};
 use super::super::state::{State, node_ready, now};
 use super::super::store::Key;
-use super::Work;
+use super::super::work::Work;
 
 /// Removes pods with their node, updates their readiness with the node's, and queues pods that wait for a node.
 pub(super) fn reconcile(state: &mut State, name: &str) {
