@@ -10,6 +10,7 @@ pub mod frr;
 pub mod gnmi;
 pub mod lab;
 pub mod leaf;
+mod native_state;
 pub mod ndk;
 pub mod path;
 pub mod profile;

@@ -20,7 +20,7 @@ pub use self::launch::Overrides;
 pub use self::spec::{AppSpec, DeliveryFormat, FailureAction, SpecError, YangModules};
 use self::supervisor::{Order, Supervisor};
 use crate::datastore::Datastore;
-use crate::leaf::state::now;
+use crate::native_state::now;
 use crate::ndk::{Ndk, NdkEvent};
 
 /// State of an application, as in the leaf `application/state`.

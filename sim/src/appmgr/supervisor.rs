@@ -15,7 +15,7 @@ use super::launch::{self, Overrides};
 use super::spec::{AppSpec, FailureAction};
 use super::{AppState, AppStatus, Operation, OperationError};
 use crate::datastore::{Datastore, StateOp};
-use crate::leaf::state::{app_path, now};
+use crate::native_state::{app_path, now};
 use crate::ndk::{AppInfo, Ndk};
 
 /// Time an application has to end after SIGTERM before it is killed.

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::state::at;
 use crate::datastore::{Datastore, Source};
+use crate::native_state::at;
 use crate::path::Path;
 
 /// Name of the filter.

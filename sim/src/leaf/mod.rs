@@ -13,7 +13,6 @@ mod native_rib;
 mod ndk_server;
 mod plane;
 mod source;
-pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +39,7 @@ use self::plane::Plane;
 use crate::appmgr::{AppManager, AppSpec, Overrides};
 use crate::datastore::{Datastore, StateOp};
 use crate::gnmi::{self, Gnmi, GnmiError, GnmiOptions};
+use crate::native_state::{app_path, at, now};
 use crate::ndk::{self, Key, Ndk, NdkError, NdkEvent, NdkOptions, Row};
 use crate::profile::Profile;
 use crate::schema::{Schema, SchemaError};
@@ -212,7 +212,7 @@ impl Leaf {
             gnmi,
             apps,
             console,
-            booted: state::now(),
+            booted: now(),
             control: Mutex::default(),
             tasks: [
                 tokio::spawn(follow_programmed_routes(news, weak.clone())),
@@ -363,10 +363,10 @@ impl Shared {
     fn show_system(&self) {
         let release = &self.options.profile.release;
         self.ndk.apply(NATIVE_APPS.map(|(name, id)| native_app(name, id, release)));
-        let information = state::at(&[("system", &[]), ("information", &[])]);
-        let features = state::at(&[("system", &[]), ("features", &[])]);
-        let chassis = state::at(&[("platform", &[]), ("chassis", &[])]);
-        let control = state::at(&[("platform", &[]), ("control", &[("slot", "A")])]);
+        let information = at(&[("system", &[]), ("information", &[])]);
+        let features = at(&[("system", &[]), ("features", &[])]);
+        let chassis = at(&[("platform", &[]), ("chassis", &[])]);
+        let control = at(&[("platform", &[]), ("control", &[("slot", "A")])]);
         let running = serde_json::json!({ "software-version": release, "oper-state": "up" });
         let mut ops = vec![
             StateOp::Replace(information, native::system_information(release, &self.booted)),
@@ -383,7 +383,7 @@ impl Shared {
                 "author": "Nokia",
                 "version": release,
             });
-            StateOp::Replace(state::app_path(name), entry)
+            StateOp::Replace(app_path(name), entry)
         }));
         self.write(ops);
         for name in &self.options.interfaces {

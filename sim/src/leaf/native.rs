@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::native_link;
-use super::state::{at, now};
+use crate::native_state::{at, now};
 use crate::path::Path;
 use crate::tables::{
     BfdSession, BgpNotification, Fib, Neighbor, NetworkInstance, NetworkInstanceKind, NextHop, Route, RouteKey,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::state::{at, now};
+use crate::native_state::{at, now};
 use crate::path::Path;
 use crate::tables::{Interface, LinkNeighbor, MacDestination, MacEntry, Segment, Subinterface, Vxlan};
 

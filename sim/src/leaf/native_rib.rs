@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::native::family;
-use super::state::at;
+use crate::native_state::at;
 use crate::path::Path;
 use crate::tables::{BgpPreference, PathFate, Rib, RibPath};
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use super::state::at;
 use crate::datastore::{Datastore, Source, StateOp, Transaction};
+use crate::native_state::at;
 use crate::ndk::Ndk;
 use crate::path::Path;
 
