@@ -86,6 +86,10 @@ impl Session {
         let row =
             |value: &str, description: &str| format!("  {value:<width$}  {description}").trim_end().to_owned() + "\n";
         let rows = found.iter().map(|it| row(&it.value, it.description.as_deref().unwrap_or_default()));
-        Some(if found.is_empty() { "  No completion; Enter runs the line\n".to_owned() } else { rows.collect() })
+        Some(if found.is_empty() {
+            "  Nothing more to complete; Enter runs the line\n".to_owned()
+        } else {
+            rows.collect()
+        })
     }
 }

@@ -128,7 +128,7 @@ impl Session {
         Ok(self.select(From::State, &target))
     }
 
-    /// Calls `each` for every network instance whose name matches, with the state at a path below it.
+    /// Visits the state at a path below every network instance whose name matches.
     ///
     /// # Errors
     /// Returns an error if no network instance has this name.
