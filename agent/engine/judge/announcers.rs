@@ -48,9 +48,7 @@ pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (
 fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Expectation>) {
     let assigned = cluster.carrying(vip).filter(|entry| entry.is_assigned(vip));
     let namespaces: BTreeSet<&str> = assigned.map(|entry| &*entry.key.namespace).collect();
-    let counts = |entry: &&ServiceEntry| {
-        namespaces.is_empty() || entry.is_assigned(vip) || namespaces.contains(&*entry.key.namespace)
-    };
+    let counts = |entry: &&ServiceEntry| namespaces.is_empty() || namespaces.contains(&*entry.key.namespace);
     let (mut whole, mut some) = (BTreeSet::new(), BTreeSet::new());
     for entry in cluster.carrying(vip).filter(counts) {
         match announcers_for(world, cluster, entry, vip).0 {

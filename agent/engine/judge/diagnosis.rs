@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::SignedDuration;
 
 use crate::engine::facts::switch::BGP_OWNER;
 use crate::model::inquiry::{Down, NeighborWords, Notification, Path, Place, RibRoute};
@@ -16,9 +17,9 @@ use crate::model::verdict::ProbableCause;
 use crate::model::view::Cause;
 
 /// How much earlier than the fall of its session a NOTIFICATION may be recorded.
-const RECORDED: std::time::Duration = std::time::Duration::from_secs(5);
+const RECORDED: SignedDuration = SignedDuration::from_secs(5);
 /// How long a speaker must have been without an answer to count as silent.
-const SILENT_FOR: std::time::Duration = std::time::Duration::from_secs(30);
+const SILENT_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 /// What is known about a session that is down.
 #[derive(Clone, Debug)]
@@ -128,19 +129,15 @@ fn bfd_down(facts: &SessionFacts<'_>) -> Option<Cause> {
 
 /// Returns the cause by the NOTIFICATION or event that ended this session: one that is newer than its last
 /// establishment. If the agent has not seen that, because it was started later, the NOTIFICATION must not be older than
-/// the fall: the switch keeps the last one for ever.
+/// the fall: the switch never clears the last one.
 fn last_words(facts: &SessionFacts<'_>) -> Option<Cause> {
     let (words, _) = facts.words?;
     let of_this_fall = |notification: &&Notification| {
-        let (Some(at), recorded) = (notification.at, jiff::SignedDuration::try_from(RECORDED).unwrap_or_default())
-        else {
-            return false;
-        };
-        match (facts.established_at, facts.fell_at) {
+        notification.at.is_some_and(|at| match (facts.established_at, facts.fell_at) {
             (Some(established), _) => at > established,
-            (None, Some(fell)) => fell.duration_since(at) <= recorded,
+            (None, Some(fell)) => fell.duration_since(at) <= RECORDED,
             (None, None) => true,
-        }
+        })
     };
     let received = words.received.as_ref().filter(of_this_fall).map(|notification| (notification, true));
     let sent = words.sent.as_ref().filter(of_this_fall).map(|notification| (notification, false));
@@ -209,9 +206,8 @@ fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     let trying = matches!(facts.session, Some(Idle | Connect | Active | OpenSent));
     let event = words.last_event.as_deref().unwrap_or("none");
     let no_more = matches!(event, "none" | "start" | "startPassive" | "connectRetry" | "openFail");
-    let patience = jiff::SignedDuration::try_from(SILENT_FOR).unwrap_or_default();
     // A session that never came up has been silent since it was first asked about.
-    let long = facts.fell_at.or(facts.asked_since).is_some_and(|since| asked_at.duration_since(since) >= patience);
+    let long = facts.fell_at.or(facts.asked_since).is_some_and(|since| asked_at.duration_since(since) >= SILENT_FOR);
     let detail = || {
         let silent = match facts.fell_at {
             Some(fell) => format!("has not answered since {fell:.0}"),
@@ -639,10 +635,9 @@ mod tests {
     #[test]
     fn rib_flags_name_the_cause_of_an_unused_route() {
         use ProbableCause::*;
-        let rejected = Path { accepted: None, ..both(row()) };
         let only_received = |row| Path { accepted: None, ..both(row) };
         let cases = [
-            (rejected, RejectedByPolicy),
+            (only_received(row()), RejectedByPolicy),
             (only_received(RibRoute { as_loop: true, valid: false, ..row() }), AsLoop),
             (only_received(RibRoute { next_hop_unresolved: true, valid: false, ..row() }), NextHopUnresolved),
             (only_received(RibRoute { damped: true, ..row() }), Damped),
