@@ -46,7 +46,6 @@ impl Reader {
     /// Returns whether state has any list entry that an agent wrote; `None` if that cannot be read.
     async fn has_entries(&self) -> Option<bool> {
         let leaves: Vec<String> = tree::written_leaves().iter().map(Path::to_string).collect();
-        let leaves: Vec<&str> = leaves.iter().map(String::as_str).collect();
         let answer = gnmi::has_any(&self.gnmi.endpoint, &self.gnmi.credentials, &leaves).await;
         answer.inspect_err(|error| debug!(%error, "whether state has entries cannot be read")).ok()
     }

@@ -54,7 +54,7 @@ pub(crate) fn subscription(bytes: &[u8]) -> Vec<Event> {
     events
 }
 
-/// Parses a Get answer for every question; returns the number of leaves read.
+/// Parses an answer to a Get as if every question had been asked. Returns the number of leaves read.
 pub(crate) fn answer(bytes: &[u8]) -> usize {
     gnmi::GetResponse::decode(bytes).map_or(0, investigator::fuzz::look_through)
 }

@@ -1,5 +1,6 @@
 //! Reads the state at a path as one JSON value, by one Get.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -84,7 +85,11 @@ pub async fn get_config(endpoint: &Endpoint, credentials: &Credentials, path: &s
 ///
 /// # Errors
 /// As [`get`].
-pub async fn has_any(endpoint: &Endpoint, credentials: &Credentials, paths: &[&str]) -> Result<bool, GetError> {
+pub async fn has_any<P: Borrow<str>>(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    paths: &[P],
+) -> Result<bool, GetError> {
     Ok(has_value(ask(endpoint, credentials, paths, DataType::State).await?))
 }
 
@@ -102,13 +107,13 @@ async fn read(endpoint: &Endpoint, credentials: &Credentials, path: &str, part: 
     compose(&elems(None, Some(&parse(path)?)), response).map_err(GetError::Json)
 }
 
-async fn ask(
+async fn ask<P: Borrow<str>>(
     endpoint: &Endpoint,
     credentials: &Credentials,
-    paths: &[&str],
+    paths: &[P],
     part: DataType,
 ) -> Result<gnmi::GetResponse, GetError> {
-    let path: Vec<_> = paths.iter().map(|path| parse(path)).collect::<Result<_, _>>()?;
+    let path: Vec<_> = paths.iter().map(|path| parse(path.borrow())).collect::<Result<_, _>>()?;
     let mut client = Client::connect(endpoint, credentials.read().await?).await.map_err(GetError::Connect)?;
     let request = |encoding: gnmi::Encoding| gnmi::GetRequest {
         path: path.clone(),

@@ -222,8 +222,7 @@ impl Investigator {
             if self.followed.get(&key) == Some(&entry) {
                 continue;
             }
-            let is_known = self.families.contains(&IpFamily::of(key.address));
-            let place = remember(self.places.get(&key), entry.as_ref(), is_known);
+            let place = remember(&self.places, &self.families, &key, entry.as_ref());
             if place.answers && place.port.is_none() {
                 record.due = Some(record.due.map_or(now + GATHER, |due| due.min(now + GATHER)));
             }
@@ -489,8 +488,7 @@ impl Investigator {
                 Question::Instance(name) => Some(Answer::Instance(leaves.instance_type(name))),
                 Question::Place(key) => {
                     let entry = self.followed.get(key).cloned().unwrap_or_else(|| leaves.entry(key));
-                    let is_known = self.families.contains(&IpFamily::of(key.address));
-                    let mut place = remember(self.places.get(key), entry.as_ref(), is_known);
+                    let mut place = remember(&self.places, &self.families, key, entry.as_ref());
                     let is_irb = place.subinterface.as_ref().is_some_and(|name| name.starts_with("irb"));
                     if !is_irb {
                         place.port =

@@ -241,9 +241,15 @@ fn is_prefix(step: &Elem, key: &str, prefix: IpNet) -> bool {
     step.key(key).and_then(|text| text.parse::<IpNet>().ok()) == Some(prefix)
 }
 
-/// Returns what is known about a place after a new answer. What was known is kept if the ARP/ND entry is gone.
-pub(super) fn remember(earlier: Option<&Place>, entry: Option<&Entry>, is_known: bool) -> Place {
-    let earlier = earlier.cloned().unwrap_or_default();
+/// Returns what is known about a place after a new answer. What was known is kept if the ARP/ND entry is gone. `families`
+/// are those of which the switch has shown entries.
+pub(super) fn remember(
+    places: &BTreeMap<AddressKey, Place>,
+    families: &BTreeSet<IpFamily>,
+    key: &AddressKey,
+    entry: Option<&Entry>,
+) -> Place {
+    let earlier = places.get(key).cloned().unwrap_or_default();
     match entry {
         Some(entry) => {
             let same = earlier.link_layer_address.as_ref() == Some(&entry.link_layer_address);
@@ -256,6 +262,9 @@ pub(super) fn remember(earlier: Option<&Place>, entry: Option<&Entry>, is_known:
                 ..Place::default()
             }
         }
-        None => Place { answers: false, is_known, subinterface_down: None, port_down: None, ..earlier },
+        None => {
+            let is_known = families.contains(&IpFamily::of(key.address));
+            Place { answers: false, is_known, subinterface_down: None, port_down: None, ..earlier }
+        }
     }
 }
