@@ -7,7 +7,6 @@
 pub mod adapted;
 pub mod config;
 pub mod doctor;
-pub mod endpoint;
 pub mod engine;
 pub mod files;
 #[cfg(any(test, fuzzing))]
@@ -21,6 +20,7 @@ pub mod path;
 pub mod publish;
 mod read_back;
 pub mod run;
+pub mod server_addr;
 pub mod state_file;
 pub mod supervise;
 pub mod syslog;

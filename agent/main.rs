@@ -11,11 +11,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use srl_k8s_services::doctor::{self, Outcome};
-use srl_k8s_services::endpoint::Endpoint;
 use srl_k8s_services::gnmi::{Credentials, PasswordFile};
 use srl_k8s_services::harden::{self, Confined};
 use srl_k8s_services::kubernetes::{ConnectOptions, Dialers};
 use srl_k8s_services::run::{Options, Signals, run};
+use srl_k8s_services::server_addr::ServerAddr;
 use srl_k8s_services::state_file::StateFile;
 use srl_k8s_services::{VERSION, gnmi, ndk};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,7 +36,7 @@ struct Args {
         env = "K8S_SERVICES_NDK",
         default_value = "unix:///opt/srlinux/var/run/sr_sdk_service_manager:50053"
     )]
-    ndk: Endpoint,
+    ndk: ServerAddr,
     /// gNMI server of this switch, without TLS: unix:///path or http://host:port.
     #[arg(
         long,
@@ -44,7 +44,7 @@ struct Args {
         env = "K8S_SERVICES_GNMI",
         default_value = "unix:///opt/srlinux/var/run/sr_grpc_server_insecure-mgmt"
     )]
-    gnmi: Endpoint,
+    gnmi: ServerAddr,
     /// User for gNMI.
     #[arg(long, global = true, env = "K8S_SERVICES_GNMI_USERNAME", default_value = "admin")]
     gnmi_username: String,

@@ -216,7 +216,7 @@ impl EngineTask {
                 () = until(deadline) => self.engine.ingest(self.now(), Event::Tick),
                 event = events.recv() => {
                     let Some(event) = event else { return };
-                    self.absorb_burst(event, &mut events);
+                    self.ingest_burst(event, &mut events);
                 }
                 _ = freshness.tick() => {
                     let input = Input::Freshness(self.engine.freshness(), self.engine.evaluations());
@@ -242,7 +242,7 @@ impl EngineTask {
     }
 
     /// Ingests an event and everything that has arrived in the meantime, before one evaluation.
-    fn absorb_burst(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
+    fn ingest_burst(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
         let now = self.now();
         self.engine.ingest(now, first);
         for _ in 1..BURST {

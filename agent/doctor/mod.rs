@@ -30,10 +30,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::endpoint::Endpoint;
 use crate::gnmi;
 use crate::kubernetes::ConnectOptions;
 use crate::model::names::NetworkInstanceName;
+use crate::server_addr::ServerAddr;
 
 pub use self::process::{Running, Variable, running};
 pub use self::report::{lines, write};
@@ -115,7 +115,7 @@ impl Check {
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The NDK.
-    pub ndk: Endpoint,
+    pub ndk: ServerAddr,
     /// The on-box gNMI server.
     pub gnmi: gnmi::Options,
     /// What is needed to reach clusters.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Check, committed};
-use crate::endpoint::Endpoint;
 use crate::gnmi::{self, ProbeError};
 use crate::model::adaptation::Refused;
 use crate::model::names::NetworkInstanceName;
 use crate::ndk::{self, AskError};
+use crate::server_addr::ServerAddr;
 
 /// The name of the gNMI server to which the package's default socket belongs.
 const DEFAULT_SERVER: &str = "insecure-mgmt";
@@ -17,7 +17,7 @@ const DEFAULT_SERVER: &str = "insecure-mgmt";
 const SOCKET: &str = "sr_grpc_server_";
 
 /// Checks whether the NDK answers. It is asked for the agent's application id, which registers nothing.
-pub(super) async fn ndk(endpoint: &Endpoint, gnmi: &gnmi::Options) -> Check {
+pub(super) async fn ndk(endpoint: &ServerAddr, gnmi: &gnmi::Options) -> Check {
     const CHECK: &str = "NDK";
     match ndk::ask(endpoint).await {
         Ok(Some(id)) => Check::ok(CHECK, format!("{endpoint} answers, the agent is its application {id}")),
@@ -111,7 +111,7 @@ fn taken(options: &gnmi::Options, encoding: &str, refused: &Refused) -> Check {
 }
 
 /// Returns the name of the server that a socket belongs to.
-fn server(endpoint: &Endpoint) -> String {
+fn server(endpoint: &ServerAddr) -> String {
     let text = endpoint.to_string();
     text.split_once(SOCKET).map_or(DEFAULT_SERVER, |(_, name)| name).to_owned()
 }

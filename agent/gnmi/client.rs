@@ -10,8 +10,8 @@ use tonic::service::Interceptor;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::endpoint::{ConnectError, Endpoint};
 use crate::files::{self, FileError, Purpose, Readers};
+use crate::server_addr::{ConnectError, ServerAddr};
 use gnmi::g_nmi_client::GNmiClient;
 use srl_proto::gnmi;
 
@@ -128,7 +128,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) async fn connect(endpoint: &Endpoint, secret: Secret) -> Result<Self, ConnectError> {
+    pub(super) async fn connect(endpoint: &ServerAddr, secret: Secret) -> Result<Self, ConnectError> {
         let channel = endpoint.connect().await?;
         let inner =
             GNmiClient::new(InterceptedService::new(channel, secret)).max_decoding_message_size(LARGEST_MESSAGE);

@@ -11,7 +11,7 @@ use super::client::{Client, Refusal, Responses, Secret, refusal};
 use super::counters::{Counted, Counters};
 use super::entries::{self, Entries};
 use super::leaf::{Scalar, leaves};
-use super::link::{Cause, Ended, Link};
+use super::link::{Cause, ConnectionEnd, Link};
 use super::neighbors::Neighbors;
 use super::path::{Elem, elems};
 use super::programming::{Part, Programming, Server, Slot};
@@ -120,7 +120,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Handles the next message, change or timer.
-    pub(super) async fn step(&mut self) -> Result<(), Ended> {
+    pub(super) async fn step(&mut self) -> Result<(), ConnectionEnd> {
         let deadline = match self.phase {
             Phase::Asked { deadline } | Phase::Reading { deadline } | Phase::ReadingFib { deadline } => Some(deadline),
             Phase::Synced => None,
@@ -169,7 +169,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Handles a message about ARP and ND entries.
-    async fn entries_message(&mut self, (slot, message): entries::Message) -> Result<(), Ended> {
+    async fn entries_message(&mut self, (slot, message): entries::Message) -> Result<(), ConnectionEnd> {
         let response = match message {
             Some(Ok(response)) => response,
             Some(Err(status)) => return self.entries_refused(slot, &status).await,
@@ -197,7 +197,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Passes on what answers for addresses now, and which addresses are followed.
-    async fn entries_changed(&mut self) -> Result<(), Ended> {
+    async fn entries_changed(&mut self) -> Result<(), ConnectionEnd> {
         let now = Instant::now();
         let answering = self.entries.changes();
         let findings = self.link.investigator.heard(answering, Timestamp::now(), now);
@@ -212,7 +212,7 @@ impl<'a> Connection<'a> {
 
     /// Handles the refusal or end of the subscription to ARP and ND entries: they are read by Get until there is
     /// another one.
-    async fn entries_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
+    async fn entries_refused(&mut self, slot: Slot, status: &Status) -> Result<(), ConnectionEnd> {
         let now = Instant::now();
         let limit_pause = self.link.options.limit_pause;
         match refusal(status) {
@@ -232,7 +232,10 @@ impl<'a> Connection<'a> {
         matches!(self.phase, Phase::ReadingFib { .. } | Phase::Synced)
     }
 
-    async fn state_message(&mut self, message: Option<Result<gnmi::SubscribeResponse, Status>>) -> Result<(), Ended> {
+    async fn state_message(
+        &mut self,
+        message: Option<Result<gnmi::SubscribeResponse, Status>>,
+    ) -> Result<(), ConnectionEnd> {
         match message {
             Some(Ok(response)) => {
                 self.heard().await?;
@@ -248,7 +251,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Notes that the sampled subscription has sent something.
-    async fn heard(&mut self) -> Result<(), Ended> {
+    async fn heard(&mut self) -> Result<(), ConnectionEnd> {
         let now = Instant::now();
         let sampled = self.plan.wants(SubscribedLeaf::Clock);
         self.silent_at = sampled.then(|| now + self.link.options.silence);
@@ -266,7 +269,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Merges a notification into neighbors and counters, deletes first as gNMI specifies.
-    async fn state_changed(&mut self, notification: &gnmi::Notification) -> Result<(), Ended> {
+    async fn state_changed(&mut self, notification: &gnmi::Notification) -> Result<(), ConnectionEnd> {
         let prefix = notification.prefix.as_ref();
         for path in &notification.delete {
             let path = elems(prefix, Some(path));
@@ -294,7 +297,7 @@ impl<'a> Connection<'a> {
         self.counted(counted).await
     }
 
-    async fn counted(&mut self, changes: Vec<Counted>) -> Result<(), Ended> {
+    async fn counted(&mut self, changes: Vec<Counted>) -> Result<(), ConnectionEnd> {
         let mut failures = false;
         for change in changes {
             match change {
@@ -314,7 +317,7 @@ impl<'a> Connection<'a> {
         if failures { self.publish_fib().await } else { Ok(()) }
     }
 
-    async fn state_synced(&mut self) -> Result<(), Ended> {
+    async fn state_synced(&mut self) -> Result<(), ConnectionEnd> {
         if self.knows_neighbors() {
             return Ok(());
         }
@@ -327,7 +330,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Follows FIB programming in the network instances that clusters use now.
-    async fn follow_fib(&mut self) -> Result<(), Ended> {
+    async fn follow_fib(&mut self) -> Result<(), ConnectionEnd> {
         let wanted = self.link.instances.borrow_and_update().clone();
         self.on_server(|programming, server| programming.start(wanted, server));
         self.publish_fib().await
@@ -343,7 +346,7 @@ impl<'a> Connection<'a> {
         slot: Slot,
         part: Part,
         message: Option<Result<gnmi::SubscribeResponse, Status>>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionEnd> {
         let response = match message {
             Some(Ok(response)) => response,
             Some(Err(status)) => return self.fib_refused(slot, &status).await,
@@ -361,7 +364,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Merges a notification into a table of FIB programming, deletes first as gNMI specifies.
-    async fn fib_changed(&mut self, slot: Slot, notification: &gnmi::Notification) -> Result<(), Ended> {
+    async fn fib_changed(&mut self, slot: Slot, notification: &gnmi::Notification) -> Result<(), ConnectionEnd> {
         let Some(fib) = self.programming.table(slot) else { return Ok(()) };
         let prefix = notification.prefix.as_ref();
         let mut errors = Vec::new();
@@ -391,7 +394,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Sends what differs in faults and coverage, and that everything is in sync once it is.
-    async fn publish_fib(&mut self) -> Result<(), Ended> {
+    async fn publish_fib(&mut self) -> Result<(), ConnectionEnd> {
         let faults = self.programming.faults(self.link.published.faults.entries(), &self.counters);
         for update in self.link.published.faults.replace(faults) {
             self.link.send(Event::Fib(update)).await?;
@@ -407,7 +410,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    async fn synced(&mut self) -> Result<(), Ended> {
+    async fn synced(&mut self) -> Result<(), ConnectionEnd> {
         self.phase = Phase::Synced;
         self.link.outage.is_over();
         info!(endpoint = %self.link.options.endpoint, "gNMI is in sync");
@@ -415,7 +418,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Reads what the engine asks if that is due.
-    async fn read_questions(&mut self, now: Instant) -> Result<(), Ended> {
+    async fn read_questions(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
         if self.questions_due.is_none_or(|due| due > now) {
             return Ok(());
         }
@@ -429,12 +432,12 @@ impl<'a> Connection<'a> {
         self.entries_changed().await
     }
 
-    async fn time(&mut self, now: Instant) -> Result<(), Ended> {
+    async fn time(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
         let waited = self.link.options.sync_timeout.as_secs();
         match self.phase {
             Phase::Asked { deadline } | Phase::Reading { deadline } if deadline <= now => {
                 let reason = format!("the gNMI server sent no neighbors within {waited} s");
-                return Err(Ended::Lost(Cause::Other, reason));
+                return Err(ConnectionEnd::Lost(Cause::Other, reason));
             }
             Phase::ReadingFib { deadline } if deadline <= now => {
                 warn!(waited, "the gNMI server has not sent all FIB faults yet; fib-status is unknown until then");
@@ -448,7 +451,7 @@ impl<'a> Connection<'a> {
                 return self.state_message(message).await;
             }
             let waited = self.link.options.silence.as_secs();
-            return Err(Ended::Lost(Cause::Other, format!("the gNMI server has sent nothing for {waited} s")));
+            return Err(ConnectionEnd::Lost(Cause::Other, format!("the gNMI server has sent nothing for {waited} s")));
         }
         self.read_questions(now).await?;
         if self.phase == Phase::Synced {
@@ -464,7 +467,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    async fn entries_time(&mut self, now: Instant) -> Result<(), Ended> {
+    async fn entries_time(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
         if self.entries.deadline().is_none_or(|at| at > now) {
             return Ok(());
         }
@@ -478,24 +481,24 @@ impl<'a> Connection<'a> {
         self.entries_changed().await
     }
 
-    fn state_refused(&mut self, status: &Status) -> Result<(), Ended> {
+    fn state_refused(&mut self, status: &Status) -> Result<(), ConnectionEnd> {
         match refusal(status) {
             Refusal::Credentials => Err(self.link.refused_credentials(&self.secret, status)),
             Refusal::Limit => {
-                Err(Ended::Lost(Cause::Limit, format!("the gNMI server limits requests: {}", words(status))))
+                Err(ConnectionEnd::Lost(Cause::Limit, format!("the gNMI server limits requests: {}", words(status))))
             }
             Refusal::Encoding => self.next_encoding(status),
-            Refusal::Path if self.simplified(Rpc::State, status) => Err(Ended::Replanned),
+            Refusal::Path if self.simplified(Rpc::State, status) => Err(ConnectionEnd::Replanned),
             Refusal::Path => {
                 let reason = format!("the gNMI server refuses the subscription to BGP neighbors: {}", words(status));
-                Err(Ended::Lost(Cause::Other, reason))
+                Err(ConnectionEnd::Lost(Cause::Other, reason))
             }
             Refusal::Other => Err(failed(status)),
         }
     }
 
     /// Handles the refusal or end of a subscription to FIB programming. Known faults are kept.
-    async fn fib_refused(&mut self, slot: Slot, status: &Status) -> Result<(), Ended> {
+    async fn fib_refused(&mut self, slot: Slot, status: &Status) -> Result<(), ConnectionEnd> {
         self.programming.drop_watch(slot);
         match refusal(status) {
             Refusal::Credentials => return Err(self.link.refused_credentials(&self.secret, status)),
@@ -511,13 +514,13 @@ impl<'a> Connection<'a> {
         self.publish_fib().await
     }
 
-    fn next_encoding(&mut self, status: &Status) -> Result<(), Ended> {
+    fn next_encoding(&mut self, status: &Status) -> Result<(), ConnectionEnd> {
         if !self.plan.next_encoding() {
             return Err(failed(status));
         }
         let next = self.plan.encoding().as_str_name();
         self.link.log_refusal(format!("the encoding, trying {next}"), status);
-        Err(Ended::Replanned)
+        Err(ConnectionEnd::Replanned)
     }
 
     /// Reports the encoding of this server, and what it was found to refuse.
@@ -563,23 +566,23 @@ enum Received {
     Nothing,
 }
 
-fn received(response: gnmi::SubscribeResponse) -> Result<Received, Ended> {
+fn received(response: gnmi::SubscribeResponse) -> Result<Received, ConnectionEnd> {
     Ok(match response.response {
         Some(Response::Update(notification)) => Received::Notification(notification),
         Some(Response::SyncResponse(_)) => Received::Synced,
         #[allow(deprecated)]
         Some(Response::Error(error)) => {
             let reason = format!("the gNMI server ended the subscription: {}", error.message);
-            return Err(Ended::Lost(Cause::Other, reason));
+            return Err(ConnectionEnd::Lost(Cause::Other, reason));
         }
         None => Received::Nothing,
     })
 }
 
-fn closed() -> Ended {
-    Ended::Lost(Cause::Other, "the gNMI server ended the subscription".to_owned())
+fn closed() -> ConnectionEnd {
+    ConnectionEnd::Lost(Cause::Other, "the gNMI server ended the subscription".to_owned())
 }
 
-fn failed(status: &Status) -> Ended {
-    Ended::Lost(Cause::Other, format!("the gNMI subscription failed: {}", words(status)))
+fn failed(status: &Status) -> ConnectionEnd {
+    ConnectionEnd::Lost(Cause::Other, format!("the gNMI subscription failed: {}", words(status)))
 }

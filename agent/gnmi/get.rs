@@ -8,9 +8,9 @@ use tonic::{Code, Status};
 
 use super::client::{Client, Credentials, CredentialsError, Refusal, refusal};
 use super::path::{Elem, bare, elems, parse};
-use crate::endpoint::{ConnectError, Endpoint};
 use crate::model::adaptation::Refused;
 use crate::path::PathError;
+use crate::server_addr::{ConnectError, ServerAddr};
 use crate::supervise::words;
 use gnmi::get_request::DataType;
 use gnmi::typed_value::Value as Typed;
@@ -69,7 +69,7 @@ impl From<CredentialsError> for GetError {
 ///
 /// # Errors
 /// If the server does not answer, or refuses the user or the path. The content is unknown then.
-pub async fn get(endpoint: &Endpoint, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
+pub async fn get(endpoint: &ServerAddr, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
     read(endpoint, credentials, path, DataType::State).await
 }
 
@@ -77,7 +77,7 @@ pub async fn get(endpoint: &Endpoint, credentials: &Credentials, path: &str) -> 
 ///
 /// # Errors
 /// As [`get`].
-pub async fn get_config(endpoint: &Endpoint, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
+pub async fn get_config(endpoint: &ServerAddr, credentials: &Credentials, path: &str) -> Result<Value, GetError> {
     read(endpoint, credentials, path, DataType::Config).await
 }
 
@@ -86,7 +86,7 @@ pub async fn get_config(endpoint: &Endpoint, credentials: &Credentials, path: &s
 /// # Errors
 /// As [`get`].
 pub async fn has_any<P: Borrow<str>>(
-    endpoint: &Endpoint,
+    endpoint: &ServerAddr,
     credentials: &Credentials,
     paths: &[P],
 ) -> Result<bool, GetError> {
@@ -102,13 +102,13 @@ fn has_value(response: gnmi::GetResponse) -> bool {
     })
 }
 
-async fn read(endpoint: &Endpoint, credentials: &Credentials, path: &str, part: DataType) -> Result<Value, GetError> {
+async fn read(endpoint: &ServerAddr, credentials: &Credentials, path: &str, part: DataType) -> Result<Value, GetError> {
     let response = ask(endpoint, credentials, &[path], part).await?;
     compose(&elems(None, Some(&parse(path)?)), response).map_err(GetError::Json)
 }
 
 async fn ask<P: Borrow<str>>(
-    endpoint: &Endpoint,
+    endpoint: &ServerAddr,
     credentials: &Credentials,
     paths: &[P],
     part: DataType,

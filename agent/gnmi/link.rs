@@ -13,12 +13,12 @@ use super::investigator::Investigator;
 use super::published::Published;
 use super::requests::Requests;
 use crate::adapted::Adapted;
-use crate::endpoint::Endpoint;
 use crate::model::event::{Event, SourceEvent};
 use crate::model::inquiry::Inquiry;
 use crate::model::names::NetworkInstanceName;
 use crate::model::source::SourceId;
 use crate::model::switch::{Coverage, FibFault, FibKey, RouteTable};
+use crate::server_addr::ServerAddr;
 use crate::supervise::{Outage, Throttle, words};
 
 /// Least time between two log lines about unreadable updates.
@@ -30,7 +30,7 @@ const REQUESTS: usize = 30;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the server is.
-    pub endpoint: Endpoint,
+    pub endpoint: ServerAddr,
     /// The credentials of the agent.
     pub credentials: Credentials,
     /// How long a server may take to send the existing entries. Subscriptions have been seen to hang.
@@ -48,7 +48,7 @@ pub struct Options {
 
 impl Options {
     /// Returns options for the server at `endpoint`, with times that suit SR Linux's default limits.
-    pub fn new(endpoint: Endpoint, credentials: Credentials) -> Self {
+    pub fn new(endpoint: ServerAddr, credentials: Credentials) -> Self {
         Self {
             endpoint,
             credentials,
@@ -89,7 +89,7 @@ pub(super) struct Sent {
 
 /// Why a connection has ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum ConnectionEnd {
     /// It is unusable, for this reason.
     Lost(Cause, String),
     /// The server must be asked for something else, at once.
@@ -132,11 +132,11 @@ impl Link {
     }
 
     /// Returns the end of a connection whose credentials were not accepted.
-    pub(super) fn refused_credentials(&self, secret: &Secret, status: &Status) -> Ended {
+    pub(super) fn refused_credentials(&self, secret: &Secret, status: &Status) -> ConnectionEnd {
         let who = self.options.credentials.words(secret);
         let endpoint = &self.options.endpoint;
         let reason = format!("the gNMI server at {endpoint} does not accept {who}: {}", words(status));
-        Ended::Lost(Cause::Credentials(secret.clone()), reason)
+        ConnectionEnd::Lost(Cause::Credentials(secret.clone()), reason)
     }
 
     /// Logs what the server refuses, once each.
@@ -148,13 +148,13 @@ impl Link {
 
     /// Sends an event. Borrows nothing while it waits, since a Get that is under way can be sent to another thread, but
     /// not shared.
-    pub(super) fn send(&self, event: Event) -> impl Future<Output = Result<(), Ended>> + use<> {
+    pub(super) fn send(&self, event: Event) -> impl Future<Output = Result<(), ConnectionEnd>> + use<> {
         let events = self.events.clone();
-        async move { events.send(event).await.map_err(|_| Ended::Closed) }
+        async move { events.send(event).await.map_err(|_| ConnectionEnd::Closed) }
     }
 
     /// Logs what could not be read, and counts it.
-    pub(super) async fn left_out(&mut self, errors: Vec<String>) -> Result<(), Ended> {
+    pub(super) async fn left_out(&mut self, errors: Vec<String>) -> Result<(), ConnectionEnd> {
         for error in errors {
             if let Some(held_back) = self.complaints.admit(Instant::now()) {
                 warn!(error, held_back, "gNMI update left out");

@@ -13,10 +13,10 @@ use super::link::Options;
 use super::path::parse;
 use super::source::unreachable;
 use super::subscriptions::{Plan, Rpc};
-use crate::endpoint::ConnectError;
 use crate::model::adaptation::Refused;
 use crate::model::inquiry::AddressKey;
 use crate::model::names::NetworkInstanceName;
+use crate::server_addr::ConnectError;
 use crate::supervise::{chain, words};
 use srl_proto::gnmi;
 

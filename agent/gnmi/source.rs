@@ -10,14 +10,14 @@ use tracing::debug;
 
 use super::client::{Client, Refusal, refusal};
 use super::connection::Connection;
-use super::link::{Cause, Ended, Link, Options};
+use super::link::{Cause, ConnectionEnd, Link, Options};
 use super::subscriptions::Plan;
 use crate::adapted::Adapted;
-use crate::endpoint::ConnectError;
 use crate::model::event::{Event, SourceEvent};
 use crate::model::inquiry::Inquiry;
 use crate::model::names::NetworkInstanceName;
 use crate::model::source::SourceId;
+use crate::server_addr::ConnectError;
 use crate::supervise::{Backoff, chain, words};
 
 /// How long the server may take to name its encodings.
@@ -59,9 +59,9 @@ impl Source {
         loop {
             let begun = Instant::now();
             let (cause, reason) = match self.follow().await {
-                Ended::Lost(cause, reason) => (cause, reason),
-                Ended::Replanned => continue,
-                Ended::Closed => return,
+                ConnectionEnd::Lost(cause, reason) => (cause, reason),
+                ConnectionEnd::Replanned => continue,
+                ConnectionEnd::Closed => return,
             };
             if begun.elapsed() >= HEALTHY {
                 backoff.reset();
@@ -112,16 +112,16 @@ impl Source {
         }
     }
 
-    async fn follow(&mut self) -> Ended {
+    async fn follow(&mut self) -> ConnectionEnd {
         // A reload before this reading of the password has no further effect.
         self.reload.mark_unchanged();
         let secret = match self.link.options.credentials.read().await {
             Ok(secret) => secret,
-            Err(error) => return Ended::Lost(Cause::Other, chain(&error)),
+            Err(error) => return ConnectionEnd::Lost(Cause::Other, chain(&error)),
         };
         let mut client = match Client::connect(&self.link.options.endpoint, secret.clone()).await {
             Ok(client) => client,
-            Err(error) => return Ended::Lost(Cause::Other, unreachable(&error)),
+            Err(error) => return ConnectionEnd::Lost(Cause::Other, unreachable(&error)),
         };
         let plan = match self.plan.take() {
             Some(plan) => plan,

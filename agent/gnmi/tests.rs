@@ -16,7 +16,6 @@ use tokio::task::JoinHandle;
 use self::server::{Rules, Server, Subscription};
 use super::{Credentials, GetError, Options, PasswordFile, Source, get};
 use crate::adapted::Adapted;
-use crate::endpoint::Endpoint;
 use crate::model::adaptation::Adaptation;
 use crate::model::event::{Event, SourceEvent, Update};
 use crate::model::inquiry::{AddressKey, Answer, Asking, Inquiry, Place, Question};
@@ -25,6 +24,7 @@ use crate::model::source::SourceId;
 use crate::model::switch::{
     FibFault, FibFaultKind, FibKey, IpFamily, Neighbor, NeighborKey, PeerAddress, SessionState,
 };
+use crate::server_addr::ServerAddr;
 use srl_proto::gnmi::{Encoding, SubscriptionMode};
 
 const NEIGHBOR: &str = "/srl_nokia-network-instance:network-instance[name=default]/protocols/srl_nokia-bgp:bgp\
@@ -160,7 +160,7 @@ fn socket(folder: &TempDir) -> std::path::PathBuf {
     folder.path().join("sr_grpc_server_insecure-mgmt")
 }
 
-fn endpoint(folder: &TempDir) -> Endpoint {
+fn endpoint(folder: &TempDir) -> ServerAddr {
     format!("unix://{}", socket(folder).display()).parse().expect("an address")
 }
 

@@ -30,23 +30,23 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Limits on requests to one server. They outlive the client.
 #[derive(Clone, Debug)]
-pub(super) struct Manners {
+pub(super) struct RequestLimits {
     /// No request is sent before this time: `Retry-After` of a 429 or 503.
-    left_alone: Arc<Mutex<Option<Instant>>>,
+    retry_at: Arc<Mutex<Option<Instant>>>,
     /// Permits reading a large page: only one at a time, so that a cluster needs memory for one page.
     large: Arc<Semaphore>,
 }
 
-impl Default for Manners {
+impl Default for RequestLimits {
     fn default() -> Self {
-        Self { left_alone: Arc::default(), large: Arc::new(Semaphore::new(1)) }
+        Self { retry_at: Arc::default(), large: Arc::new(Semaphore::new(1)) }
     }
 }
 
-impl Manners {
+impl RequestLimits {
     /// Returns the time left until requests may be sent again.
     pub(super) fn remaining(&self) -> Duration {
-        let until = *self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
         until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default()
     }
 
@@ -58,7 +58,7 @@ impl Manners {
         let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         if let Some(seconds) = seconds {
             let until = Instant::now() + Duration::from_secs(seconds).min(LONGEST_WAIT);
-            *self.left_alone.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            *self.retry_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
         }
     }
 }
@@ -137,7 +137,7 @@ struct Inner {
     base: Uri,
     server: Arc<str>,
     headers: HeaderMap,
-    manners: Manners,
+    limits: RequestLimits,
 }
 
 impl fmt::Debug for Client {
@@ -149,7 +149,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// Creates a client that connects through the dialer: one connection per watch, a shared pool for other requests.
-    pub(super) fn new(mut access: Access, dialer: Dialer, manners: Manners) -> Result<Self, ClientError> {
+    pub(super) fn new(mut access: Access, dialer: Dialer, limits: RequestLimits) -> Result<Self, ClientError> {
         let tls = tls::config(&mut access)?;
         let connector = match access.server_name {
             Some(name) => HttpsConnector::new(dialer, tls, false, Arc::new(FixedServerNameResolver::new(name))),
@@ -165,7 +165,7 @@ impl Client {
             base: access.url,
             server,
             headers: access.headers,
-            manners,
+            limits,
         })))
     }
 
@@ -207,7 +207,7 @@ impl Client {
         }
         let request = http::Request::from_parts(parts, Full::from(body));
         let response = self.0.http.request(request).await.map_err(RequestError::Connection)?;
-        self.0.manners.note(&response);
+        self.0.limits.note(&response);
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) }
     }
 
@@ -225,7 +225,7 @@ impl Client {
             }
             if length > limits::SMALL_PAGE_BYTES && answer._large.is_none() {
                 // The semaphore is never closed.
-                answer._large = Arc::clone(&self.0.manners.large).acquire_owned().await.ok();
+                answer._large = Arc::clone(&self.0.limits.large).acquire_owned().await.ok();
             }
             answer.bytes.extend_from_slice(&data);
         }

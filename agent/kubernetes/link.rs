@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::http::{Client, Manners};
+use super::http::{Client, RequestLimits};
 use super::reporter::Closed;
 use super::timings::jittered;
 
@@ -22,13 +22,13 @@ pub(super) struct Link {
 #[derive(Clone)]
 pub(super) struct LinkReceiver {
     links: watch::Receiver<Option<Link>>,
-    manners: Manners,
+    limits: RequestLimits,
 }
 
 impl LinkReceiver {
-    /// Receives from `links`; `manners` are the restrictions that the server asks for.
-    pub(super) fn new(links: watch::Receiver<Option<Link>>, manners: Manners) -> Self {
-        Self { links, manners }
+    /// Receives from `links`; `limits` say when the server may be asked again.
+    pub(super) fn new(links: watch::Receiver<Option<Link>>, limits: RequestLimits) -> Self {
+        Self { links, limits }
     }
 
     /// Returns the link, as soon as there is one.
@@ -46,13 +46,13 @@ impl LinkReceiver {
     }
 
     /// Returns the time left until requests may be sent again.
-    pub(super) fn left_alone(&self) -> Duration {
-        self.manners.remaining()
+    pub(super) fn retry_in(&self) -> Duration {
+        self.limits.remaining()
     }
 
     /// Waits for `pause`, or longer if no requests may be sent yet, or until there is a link of a later epoch.
     pub(super) async fn pause(&mut self, epoch: u64, pause: Duration) {
-        let pause = jittered(pause).max(self.left_alone());
+        let pause = jittered(pause).max(self.retry_in());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.newer(epoch) => {}

@@ -107,7 +107,7 @@ impl Writer {
 
     async fn write_due(&mut self) -> Result<(), Closed> {
         let client = self.link.get().await?.client;
-        tokio::time::sleep(self.link.left_alone().max(PACE)).await;
+        tokio::time::sleep(self.link.retry_in().max(PACE)).await;
         if let Some((service, notice, count)) = self.budget.take(Instant::now()) {
             self.write(&client, &service, &notice, count).await;
         }

@@ -9,7 +9,7 @@ use kube::core::params::{ListParams, WatchParams};
 
 use super::credentials::{self, CredentialsError};
 use super::dial::{DialError, Dialer};
-use super::http::{Client, Manners, RequestError};
+use super::http::{Client, RequestError, RequestLimits};
 use super::limits;
 use super::reason::{self, Request};
 use super::reduce::{Kind, Nodes, Services, Slices};
@@ -181,7 +181,7 @@ async fn answer(access: credentials::Access, dialer: Dialer, url: &http::Uri) ->
     let server = url.authority().map_or_else(String::new, ToString::to_string);
     let encrypted = url.scheme_str() == Some("https");
     let unusable = |error| Fault::Credentials(format!("the credentials cannot be used ({})", chain(&error)));
-    let client = Client::new(access, dialer, Manners::default()).map_err(unusable)?;
+    let client = Client::new(access, dialer, RequestLimits::default()).map_err(unusable)?;
     let request = Request { verb: "get", resource: "/version", namespace: None };
     let version = match version(&client, PATIENCE).await {
         Ok(version) => version,

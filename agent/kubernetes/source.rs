@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::condition::{Conditions, Part};
 use super::credentials::{self, Access, CredentialsError};
 use super::dial::{Dialer, Dialers};
-use super::http::{Client, Manners, RequestError};
+use super::http::{Client, RequestError, RequestLimits};
 use super::limits;
 use super::link::{Link, LinkReceiver};
 use super::notices::{Notices, Writer};
@@ -85,9 +85,9 @@ impl ClusterSource {
         let reporter = Reporter::new(self.name.clone(), self.events.clone(), Conditions::new(parts));
         let (link, receiver) = watch::channel(None);
         let failure = Arc::new(Notify::new());
-        let manners = Manners::default();
+        let limits = RequestLimits::default();
         let context = WatchContext {
-            link: LinkReceiver::new(receiver, manners.clone()),
+            link: LinkReceiver::new(receiver, limits.clone()),
             failure: Arc::clone(&failure),
             reporter: reporter.clone(),
             timings: self.timings,
@@ -108,7 +108,7 @@ impl ClusterSource {
             timings: self.timings,
             reporter,
             link,
-            manners,
+            limits,
             failure,
             folder: self.options.credentials,
             files: Vec::new(),
@@ -170,7 +170,7 @@ struct ConnectionManager {
     timings: Timings,
     reporter: Reporter,
     link: watch::Sender<Option<Link>>,
-    manners: Manners,
+    limits: RequestLimits,
     failure: Arc<Notify>,
     /// The folder that must contain all credentials.
     folder: Arc<Path>,
@@ -241,7 +241,7 @@ impl ConnectionManager {
                 }
                 Err(Failure::Credentials(reason) | Failure::Server(reason)) => {
                     self.reporter.part(CONNECTION, Part::Failed(reason.into())).await?;
-                    Some(jittered(backoff.pause()).max(self.manners.remaining()))
+                    Some(jittered(backoff.pause()).max(self.limits.remaining()))
                 }
             };
             cause = self.wait(seen, pause).await?;
@@ -338,7 +338,7 @@ impl ConnectionManager {
     async fn open(&self, access: Result<Access, CredentialsError>) -> Result<Connected, Failure> {
         let access = access.map_err(|error| Failure::Credentials(chain(&error)))?;
         let (caveat, expiry) = (access.caveat.clone(), access.expiry);
-        let client = Client::new(access, self.dialer.clone(), self.manners.clone())
+        let client = Client::new(access, self.dialer.clone(), self.limits.clone())
             .map_err(|error| Failure::Credentials(format!("the credentials cannot be used ({})", chain(&error))))?;
         let version = version(&client, self.timings.answer).await.map_err(Failure::Server)?;
         Ok(Connected { client, version, caveat, expiry })

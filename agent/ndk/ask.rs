@@ -5,7 +5,7 @@ use tonic::Code;
 use super::AGENT_NAME;
 use super::client::{CallError, Client};
 use super::session::unreachable;
-use crate::endpoint::{ConnectError, Endpoint};
+use crate::server_addr::{ConnectError, ServerAddr};
 
 /// Why the NDK cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum AskError {
 ///
 /// # Errors
 /// If the NDK does not answer.
-pub async fn ask(endpoint: &Endpoint) -> Result<Option<u32>, AskError> {
+pub async fn ask(endpoint: &ServerAddr) -> Result<Option<u32>, AskError> {
     let channel = endpoint.connect().await.map_err(|error| match error {
         ConnectError::Absent { .. } => AskError::Absent(unreachable(&error)),
         _ => AskError::Connection(unreachable(&error)),

@@ -5,8 +5,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use super::client::Client;
-use super::convert::{Unreadable, stands};
-use super::recreate::Ended;
+use super::convert::{DecodeError, stands};
+use super::recreate::SessionEnd;
 use crate::model::commit::{ConfigChange, Operation, Problem, Verdict};
 use crate::path::Spelling;
 use ndk::acknowledge_config_request_info::Result as Answer;
@@ -34,13 +34,13 @@ pub(super) async fn answer(
     client: &Client,
     mut gathered: mpsc::Receiver<(u64, Vec<ConfigChange>)>,
     commits: &mpsc::Sender<Commit>,
-) -> Ended {
+) -> SessionEnd {
     while let Some((sequence, notifications)) = gathered.recv().await {
         debug!(sequence, changes = notifications.len(), "configuration commit");
         let (answer, verdict) = oneshot::channel();
         let spelling = spelling(&notifications);
         if commits.send(Commit { sequence, notifications, answer }).await.is_err() {
-            return Ended::Closed;
+            return SessionEnd::Closed;
         }
         // During shutdown a commit is accepted unread: the next start reads the whole configuration.
         let verdict = verdict.await.unwrap_or(Verdict::Accepted(Vec::new()));
@@ -52,7 +52,7 @@ pub(super) async fn answer(
             }
         }
     }
-    Ended::Closed
+    SessionEnd::Closed
 }
 
 /// Returns how the NDK spells the paths it delivers. Each begins with the name of the module, which contains a hyphen.
@@ -87,15 +87,15 @@ impl Gatherer {
     pub(super) fn take(
         &mut self,
         notification: ndk::ConfigNotification,
-    ) -> Result<Option<(u64, Vec<ConfigChange>)>, Unreadable> {
-        let key = notification.key.ok_or(Unreadable::Key("a configuration node"))?;
+    ) -> Result<Option<(u64, Vec<ConfigChange>)>, DecodeError> {
+        let key = notification.key.ok_or(DecodeError::Key("a configuration node"))?;
         let path = if key.js_path_with_keys.is_empty() { key.js_path } else { key.js_path_with_keys };
         if path.is_empty() {
-            return Err(Unreadable::Key("a configuration node"));
+            return Err(DecodeError::Key("a configuration node"));
         }
         let json = match notification.data.and_then(|data| data.data_type) {
             Some(DataType::Json(json)) => json,
-            Some(DataType::Data(_)) => return Err(Unreadable::BinaryConfig),
+            Some(DataType::Data(_)) => return Err(DecodeError::BinaryConfig),
             None => String::new(),
         };
         if path == COMMIT_END {
@@ -201,10 +201,10 @@ mod tests {
     #[test]
     fn a_node_without_a_path_or_with_binary_content_is_an_error() {
         let mut gatherer = Gatherer::default();
-        assert_eq!(gatherer.take(notification(0, "", None)), Err(Unreadable::Key("a configuration node")));
+        assert_eq!(gatherer.take(notification(0, "", None)), Err(DecodeError::Key("a configuration node")));
         let mut binary = notification(0, ".k8s_services", None);
         binary.data = Some(ndk::ConfigData { data_type: Some(DataType::Data(Bytes::from_static(b"\x01"))) });
-        assert_eq!(gatherer.take(binary), Err(Unreadable::BinaryConfig));
+        assert_eq!(gatherer.take(binary), Err(DecodeError::BinaryConfig));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use srl_proto::ndk;
 
 /// Why a notification, or a part of it, was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub(crate) enum DecodeError {
     /// The message is not protobuf of the expected shape.
     #[error("the message does not decode: {0}")]
     Wire(#[from] prost::DecodeError),
@@ -52,28 +52,28 @@ const MAPPED: u32 = 96;
 
 /// Returns whether an entry exists (new or changed) rather than is gone. Handles both cache modes: create and update,
 /// or create-or-update.
-pub(crate) fn stands(operation: i32, what: &'static str) -> Result<bool, Unreadable> {
+pub(crate) fn stands(operation: i32, what: &'static str) -> Result<bool, DecodeError> {
     match ndk::SdkMgrOperation::try_from(operation) {
         Ok(ndk::SdkMgrOperation::Delete) => Ok(false),
         Ok(_) => Ok(true),
-        Err(_) => Err(Unreadable::Operation(operation, what)),
+        Err(_) => Err(DecodeError::Operation(operation, what)),
     }
 }
 
 /// Parses an address of 4 or 16 bytes in network order. `::ffff:a.b.c.d` becomes `a.b.c.d`.
-pub(crate) fn address(bytes: &[u8]) -> Result<IpAddr, Unreadable> {
+pub(crate) fn address(bytes: &[u8]) -> Result<IpAddr, DecodeError> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Ok(IpAddr::V4(Ipv4Addr::from(octets)));
     }
     match <[u8; 16]>::try_from(bytes) {
         Ok(octets) => Ok(Ipv6Addr::from(octets).to_canonical()),
-        Err(_) => Err(Unreadable::Address(bytes.len())),
+        Err(_) => Err(DecodeError::Address(bytes.len())),
     }
 }
 
 /// Parses a prefix, and clears its host bits. A mapped prefix (`::ffff:0:0/96` and longer) becomes the IPv4 prefix it
 /// stands for.
-pub(crate) fn prefix(bytes: &[u8], length: u32) -> Result<IpNet, Unreadable> {
+pub(crate) fn prefix(bytes: &[u8], length: u32) -> Result<IpNet, DecodeError> {
     let (address, length) = match (bytes.len(), address(bytes)?) {
         (16, IpAddr::V4(mapped)) if length >= MAPPED => (IpAddr::V4(mapped), length - MAPPED),
         (16, IpAddr::V4(mapped)) => (IpAddr::V6(mapped.to_ipv6_mapped()), length),
@@ -83,7 +83,7 @@ pub(crate) fn prefix(bytes: &[u8], length: u32) -> Result<IpNet, Unreadable> {
         .ok()
         .and_then(|length| IpNet::new(address, length).ok())
         .map(|prefix| prefix.trunc())
-        .ok_or(Unreadable::PrefixLength { address, length })
+        .ok_or(DecodeError::PrefixLength { address, length })
 }
 
 /// Returns the values of a route.
@@ -101,12 +101,12 @@ pub(crate) fn route(data: &ndk::Route) -> Route {
 /// unreadable.
 pub(crate) fn next_hop_group(
     notification: &ndk::NextHopGroupNotification,
-) -> Result<(NextHopGroupId, Option<NextHopGroup>, Option<Unreadable>), Unreadable> {
+) -> Result<(NextHopGroupId, Option<NextHopGroup>, Option<DecodeError>), DecodeError> {
     let id = NextHopGroupId(notification.key);
     if !stands(notification.op, "a next-hop group")? {
         return Ok((id, None, None));
     }
-    let data = notification.data.as_ref().ok_or(Unreadable::Data("a next-hop group"))?;
+    let data = notification.data.as_ref().ok_or(DecodeError::Data("a next-hop group"))?;
     Ok(match next_hops(&data.nexthops) {
         Ok(next_hops) => (id, Some(NextHopGroup { next_hops }), None),
         Err(error) => (id, None, Some(error)),
@@ -114,7 +114,7 @@ pub(crate) fn next_hop_group(
 }
 
 /// Returns the next-hops that a route itself contains; `None` if it names a group, or contains none.
-pub(crate) fn carried(data: &ndk::Route) -> Result<Option<Arc<[IpAddr]>>, Unreadable> {
+pub(crate) fn carried(data: &ndk::Route) -> Result<Option<Arc<[IpAddr]>>, DecodeError> {
     if data.nexthop_group_id != 0 || data.nexthops.is_empty() {
         return Ok(None);
     }
@@ -122,7 +122,7 @@ pub(crate) fn carried(data: &ndk::Route) -> Result<Option<Arc<[IpAddr]>>, Unread
 }
 
 /// Returns the addresses of next-hops that have one, sorted and without duplicates.
-fn next_hops(next_hops: &[ndk::NextHop]) -> Result<Arc<[IpAddr]>, Unreadable> {
+fn next_hops(next_hops: &[ndk::NextHop]) -> Result<Arc<[IpAddr]>, DecodeError> {
     let addresses = next_hops.iter().filter_map(next_hop_address).map(address);
     let mut addresses = addresses.collect::<Result<Vec<_>, _>>()?;
     addresses.sort_unstable();
@@ -140,13 +140,13 @@ fn next_hop_address(next_hop: &ndk::NextHop) -> Option<&[u8]> {
 }
 
 /// Returns a network instance, or its removal.
-pub(crate) fn network_instance(notification: &ndk::NetworkInstanceNotification) -> Result<SwitchEvent, Unreadable> {
+pub(crate) fn network_instance(notification: &ndk::NetworkInstanceNotification) -> Result<SwitchEvent, DecodeError> {
     let name = notification.key.as_ref().map_or("", |key| &key.instance_name);
     if name.is_empty() {
-        return Err(Unreadable::Key("a network instance"));
+        return Err(DecodeError::Key("a network instance"));
     }
     let instance = if stands(notification.op, "a network instance")? {
-        let data = notification.data.as_ref().ok_or(Unreadable::Data("a network instance"))?;
+        let data = notification.data.as_ref().ok_or(DecodeError::Data("a network instance"))?;
         Some(NetworkInstance { id: data.network_instance_id, oper_up: data.oper_is_up })
     } else {
         None
@@ -160,10 +160,10 @@ pub(crate) fn is_zeroed(data: &ndk::NetworkInstanceData) -> bool {
 }
 
 /// Returns the name of an application, or its removal.
-pub(crate) fn application(notification: &ndk::AppIdentNotification) -> Result<SwitchEvent, Unreadable> {
-    let id = notification.key.as_ref().ok_or(Unreadable::Key("an application"))?.id;
+pub(crate) fn application(notification: &ndk::AppIdentNotification) -> Result<SwitchEvent, DecodeError> {
+    let id = notification.key.as_ref().ok_or(DecodeError::Key("an application"))?.id;
     let name = if stands(notification.op, "an application")? {
-        let data = notification.data.as_ref().ok_or(Unreadable::Data("an application"))?;
+        let data = notification.data.as_ref().ok_or(DecodeError::Data("an application"))?;
         Some(Arc::from(data.name.as_str()))
     } else {
         None
@@ -172,12 +172,12 @@ pub(crate) fn application(notification: &ndk::AppIdentNotification) -> Result<Sw
 }
 
 /// Returns a BFD session between two addresses, or its removal; `None` for other kinds of BFD session.
-pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<SwitchEvent>, Unreadable> {
-    let key = notification.key.as_ref().ok_or(Unreadable::Key("a BFD session"))?;
+pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<SwitchEvent>, DecodeError> {
+    let key = notification.key.as_ref().ok_or(DecodeError::Key("a BFD session"))?;
     let p2p = match &key.key {
         Some(BfdWireKey::P2p(p2p)) => p2p,
         Some(_) => return Ok(None),
-        None => return Err(Unreadable::Key("a BFD session")),
+        None => return Err(DecodeError::Key("a BFD session")),
     };
     let end = |address: &Option<ndk::IpAddressPb>| self::address(address.as_ref().map_or(&[], |pb| &pb.ip_address));
     let key = BfdKey {
@@ -186,7 +186,7 @@ pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<S
         remote: end(&p2p.destination_ip_address)?,
     };
     let state = if stands(notification.op, "a BFD session")? {
-        bfd_state(notification.data.as_ref().ok_or(Unreadable::Data("a BFD session"))?.status)?
+        bfd_state(notification.data.as_ref().ok_or(DecodeError::Data("a BFD session"))?.status)?
     } else {
         None
     };
@@ -194,14 +194,14 @@ pub(crate) fn bfd(notification: &ndk::BfdSessionNotification) -> Result<Option<S
 }
 
 /// Returns the state of a BFD session; `None` while the switch itself calls it invalid.
-fn bfd_state(status: i32) -> Result<Option<BfdState>, Unreadable> {
+fn bfd_state(status: i32) -> Result<Option<BfdState>, DecodeError> {
     match ndk::BfdSessionStatus::try_from(status) {
         Ok(ndk::BfdSessionStatus::Invalid) => Ok(None),
         Ok(ndk::BfdSessionStatus::AdminDown) => Ok(Some(BfdState::AdminDown)),
         Ok(ndk::BfdSessionStatus::Down) => Ok(Some(BfdState::Down)),
         Ok(ndk::BfdSessionStatus::Init) => Ok(Some(BfdState::Init)),
         Ok(ndk::BfdSessionStatus::Up) => Ok(Some(BfdState::Up)),
-        Err(_) => Err(Unreadable::State("a BFD session", status)),
+        Err(_) => Err(DecodeError::State("a BFD session", status)),
     }
 }
 
@@ -219,17 +219,17 @@ mod tests {
         assert_eq!(address(&[10, 0, 0, 1]), Ok(IpAddr::from([10, 0, 0, 1])));
         assert_eq!(address(&[0; 16]), Ok(IpAddr::from([0u8; 16])));
         for length in [0, 1, 3, 5, 15, 17] {
-            assert_eq!(address(&vec![0; length]), Err(Unreadable::Address(length)));
+            assert_eq!(address(&vec![0; length]), Err(DecodeError::Address(length)));
         }
     }
 
     #[test]
     fn prefix_lengths_are_checked_by_family_and_host_bits_cleared() {
         assert_eq!(prefix(&[10, 1, 2, 3], 8).map(|prefix| prefix.to_string()), Ok("10.0.0.0/8".to_owned()));
-        assert!(matches!(prefix(&[10, 1, 2, 3], 33), Err(Unreadable::PrefixLength { .. })));
-        assert!(matches!(prefix(&[10, 1, 2, 3], 264), Err(Unreadable::PrefixLength { .. })));
+        assert!(matches!(prefix(&[10, 1, 2, 3], 33), Err(DecodeError::PrefixLength { .. })));
+        assert!(matches!(prefix(&[10, 1, 2, 3], 264), Err(DecodeError::PrefixLength { .. })));
         assert!(prefix(&[0; 16], 128).is_ok());
-        assert!(matches!(prefix(&[0; 16], 129), Err(Unreadable::PrefixLength { .. })));
+        assert!(matches!(prefix(&[0; 16], 129), Err(DecodeError::PrefixLength { .. })));
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(stands(1, "x"), Ok(true));
         assert_eq!(stands(2, "x"), Ok(false));
         assert_eq!(stands(3, "x"), Ok(true));
-        assert_eq!(stands(4, "x"), Err(Unreadable::Operation(4, "x")));
+        assert_eq!(stands(4, "x"), Err(DecodeError::Operation(4, "x")));
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(&*next_hops, [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]);
         group.nexthops.push(hop(&[1, 2, 3]));
         let (_, group_read, unreadable) = next_hop_group(&notification(group)).expect("a group");
-        assert_eq!((group_read, unreadable), (None, Some(Unreadable::Address(3))), "half a group is not judged by");
+        assert_eq!((group_read, unreadable), (None, Some(DecodeError::Address(3))), "half a group is not judged by");
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod tests {
         let mut notification = ndk::NextHopGroupNotification { op: 2, key: 7, data: None };
         assert_eq!(next_hop_group(&notification), Ok((NextHopGroupId(7), None, None)));
         notification.op = 0;
-        assert_eq!(next_hop_group(&notification), Err(Unreadable::Data("a next-hop group")));
+        assert_eq!(next_hop_group(&notification), Err(DecodeError::Data("a next-hop group")));
     }
 
     #[test]
@@ -310,6 +310,6 @@ mod tests {
         notification.data = Some(ndk::BfdGeneralSessionData { status: 4, ..Default::default() });
         assert!(matches!(bfd(&notification), Ok(Some(SwitchEvent::Bfd(_, Some(BfdState::Up))))));
         notification.data = Some(ndk::BfdGeneralSessionData { status: 99, ..Default::default() });
-        assert_eq!(bfd(&notification).err(), Some(Unreadable::State("a BFD session", 99)));
+        assert_eq!(bfd(&notification).err(), Some(DecodeError::State("a BFD session", 99)));
     }
 }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use prost::Message;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::convert::{self, Unreadable};
+use super::convert::{self, DecodeError};
 use super::inline::{InlineGroups, NextHops};
 use crate::model::event::{Event, SourceEvent, SwitchEvent};
 use crate::model::names::NetworkInstanceName;
@@ -42,7 +42,7 @@ pub(crate) struct Reader {
     zeroed: BTreeMap<String, SwitchEvent>,
     config: Vec<ndk::ConfigNotification>,
     malformed: usize,
-    complaint: Option<Unreadable>,
+    complaint: Option<DecodeError>,
     gathered: usize,
 }
 
@@ -68,7 +68,7 @@ impl Reader {
     }
 
     /// Returns why the last notification was unreadable, if one was.
-    pub(crate) fn complaint(&mut self) -> Option<Unreadable> {
+    pub(crate) fn complaint(&mut self) -> Option<DecodeError> {
         self.complaint.take()
     }
 
@@ -159,7 +159,7 @@ impl Reader {
     fn network_instance(
         &mut self,
         notification: &ndk::NetworkInstanceNotification,
-    ) -> Result<Option<SwitchEvent>, Unreadable> {
+    ) -> Result<Option<SwitchEvent>, DecodeError> {
         let event = convert::network_instance(notification)?;
         let name = notification.key.as_ref().map_or("", |key| &key.instance_name);
         let stands = matches!(event, SwitchEvent::NetworkInstance(_, Some(_)));
@@ -190,7 +190,7 @@ impl Reader {
 
     fn route_carrying(&mut self, route: RouteFields<'_>, carried: Option<&NextHops>) {
         let Some(instance) = self.instance(route.network_instance) else {
-            return self.left_out(Unreadable::Key("a route"));
+            return self.left_out(DecodeError::Key("a route"));
         };
         let (prefix, mut value) = match route.change() {
             Ok(change) => change,
@@ -239,7 +239,7 @@ impl Reader {
         Some(self.last)
     }
 
-    fn left_out(&mut self, error: Unreadable) {
+    fn left_out(&mut self, error: DecodeError) {
         self.gathered += 1;
         self.malformed += 1;
         self.complaint = Some(error);
@@ -271,10 +271,10 @@ impl<'a> RouteFields<'a> {
         }
     }
 
-    fn change(&self) -> Result<RouteChange, Unreadable> {
+    fn change(&self) -> Result<RouteChange, DecodeError> {
         let prefix = convert::prefix(self.address, self.prefix_length)?;
         if convert::stands(self.operation, "a route")? {
-            Ok((prefix, Some(self.data.ok_or(Unreadable::Data("a route"))?)))
+            Ok((prefix, Some(self.data.ok_or(DecodeError::Data("a route"))?)))
         } else {
             Ok((prefix, None))
         }
@@ -615,7 +615,7 @@ mod tests {
         let mut reader = Reader::default();
         let count = reader.read(&ndk::NotificationStreamResponse { notifications }.encode_to_vec().into());
         assert_eq!(count, 3);
-        assert_eq!(reader.complaint(), Some(Unreadable::Data("a route")));
+        assert_eq!(reader.complaint(), Some(DecodeError::Data("a route")));
         let events = reader.take();
         assert!(matches!(&events[0], Event::Switch(SwitchEvent::Routes(_, routes)) if routes.len() == 1));
         assert!(matches!(

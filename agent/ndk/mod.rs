@@ -39,7 +39,7 @@ pub use self::ask::{AskError, ask};
 pub use self::config::Commit;
 pub use self::session::{Registration, Session};
 pub use self::telemetry::{Telemetry, TelemetryError};
-use crate::endpoint::Endpoint;
+use crate::server_addr::ServerAddr;
 
 /// The agent's name in app_mgr, by which the NDK knows it.
 pub const AGENT_NAME: &str = "k8s-services";
@@ -48,7 +48,7 @@ pub const AGENT_NAME: &str = "k8s-services";
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the NDK is.
-    pub endpoint: Endpoint,
+    pub endpoint: ServerAddr,
     /// Whether the NDK distinguishes creation from update and sends data on delete. The agent understands both modes;
     /// off uses less of the switch.
     pub enable_cache: bool,
@@ -63,7 +63,7 @@ pub struct Options {
 
 impl Options {
     /// Returns options for the NDK at `endpoint`, with the times that SR Linux agents use.
-    pub fn new(endpoint: Endpoint) -> Self {
+    pub fn new(endpoint: ServerAddr) -> Self {
         Self {
             endpoint,
             enable_cache: false,

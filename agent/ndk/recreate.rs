@@ -8,7 +8,7 @@ use crate::supervise::Backoff;
 
 /// Why the streams of a registration are no longer followed.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum SessionEnd {
     /// The registration is lost, for this reason.
     Lost(String),
     /// Nobody receives the session's events any more.

@@ -10,14 +10,14 @@ use tracing::{debug, info, warn};
 
 use super::client::{CallError, Client};
 use super::config::{self, Commit};
-use super::recreate::{Ended, Recreate};
+use super::recreate::{Recreate, SessionEnd};
 use super::stream::{self, Outputs};
 use super::telemetry::Telemetry;
 use super::{AGENT_NAME, Options};
 use crate::adapted::Adapted;
-use crate::endpoint::ConnectError;
 use crate::model::event::{Event, SourceEvent};
 use crate::model::source::SourceId;
+use crate::server_addr::ConnectError;
 use crate::supervise::{Backoff, Outage, chain, stopped};
 
 /// How long the NDK may take to unregister the agent at shutdown.
@@ -100,8 +100,8 @@ impl Session {
         loop {
             let begun = Instant::now();
             let reason = match self.life().await {
-                Ended::Lost(reason) => reason,
-                Ended::Closed => return,
+                SessionEnd::Lost(reason) => reason,
+                SessionEnd::Closed => return,
             };
             if begun.elapsed() >= Recreate::HEALTHY {
                 backoff.reset();
@@ -114,10 +114,10 @@ impl Session {
     }
 
     /// Runs one registration, from its beginning to its end.
-    async fn life(&mut self) -> Ended {
+    async fn life(&mut self) -> SessionEnd {
         let (client, app_id) = match self.register().await {
             Ok(registered) => registered,
-            Err(reason) => return Ended::Lost(reason),
+            Err(reason) => return SessionEnd::Lost(reason),
         };
         let ended = self.serve(client, app_id).await;
         self.registration.send_replace(None);
@@ -136,7 +136,7 @@ impl Session {
     }
 
     /// Serves the registration until it is lost.
-    async fn serve(&mut self, client: Client, app_id: u32) -> Ended {
+    async fn serve(&mut self, client: Client, app_id: u32) -> SessionEnd {
         self.generation += 1;
         self.outage.is_over();
         info!(app_id, generation = self.generation, endpoint = %self.options.endpoint, "registered with the NDK");
@@ -170,7 +170,7 @@ async fn keep_alive(
     interval: Duration,
     events: &mpsc::Sender<Event>,
     streaming: &AtomicBool,
-) -> Ended {
+) -> SessionEnd {
     let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut missed = false;
@@ -182,14 +182,14 @@ async fn keep_alive(
                 missed = true;
                 continue;
             }
-            Err(error) => return Ended::Lost(error.to_string()),
+            Err(error) => return SessionEnd::Lost(error.to_string()),
         }
         // Never wait here: the NDK would kill an agent whose engine is merely busy.
         let alive = Event::Source(SourceId::Ndk, SourceEvent::Alive);
         if streaming.load(Ordering::Relaxed)
             && let Err(TrySendError::Closed(_)) = events.try_send(alive)
         {
-            return Ended::Closed;
+            return SessionEnd::Closed;
         }
     }
 }

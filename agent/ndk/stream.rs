@@ -19,7 +19,7 @@ use super::client::{CallError, Client};
 use super::config::Gatherer;
 use super::decode::Reader;
 use super::pace::Pace;
-use super::recreate::{Ended, Recreate};
+use super::recreate::{Recreate, SessionEnd};
 use crate::adapted::Adapted;
 use crate::model::adaptation::{Asker, Refused};
 use crate::model::commit::ConfigChange;
@@ -48,13 +48,18 @@ pub(super) struct Outputs<'a> {
 }
 
 impl Outputs<'_> {
-    async fn send(&self, event: Event) -> Result<(), Ended> {
-        self.events.send(event).await.map_err(|_| Ended::Closed)
+    async fn send(&self, event: Event) -> Result<(), SessionEnd> {
+        self.events.send(event).await.map_err(|_| SessionEnd::Closed)
     }
 }
 
 /// Follows the stream until the registration is lost. `streaming` is true while a stream exists.
-pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<'_>, streaming: &AtomicBool) -> Ended {
+pub(super) async fn follow(
+    client: &mut Client,
+    options: &Options,
+    to: &Outputs<'_>,
+    streaming: &AtomicBool,
+) -> SessionEnd {
     let mut recreate = Recreate::default();
     let mut complaints = Throttle::new(COMPLAINTS);
     loop {
@@ -66,7 +71,7 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
                 });
                 stream
             }
-            Err(error) => return Ended::Lost(error.to_string()),
+            Err(error) => return SessionEnd::Lost(error.to_string()),
         };
         streaming.store(true, Ordering::Relaxed);
         let mut following = Following {
@@ -89,10 +94,10 @@ pub(super) async fn follow(client: &mut Client, options: &Options, to: &Outputs<
         info!(reason, "notification stream ended, making it again");
         let lost = SourceEvent::Lost(format!("the stream of the switch's tables ended: {reason}").into());
         if to.events.send(Event::Source(SourceId::Ndk, lost)).await.is_err() {
-            return Ended::Closed;
+            return SessionEnd::Closed;
         }
         if let Some(lost) = recreate.after(fruitful).await {
-            return Ended::Lost(format!("{lost}: {reason}"));
+            return SessionEnd::Lost(format!("{lost}: {reason}"));
         }
     }
 }
@@ -141,7 +146,7 @@ struct Following<'a> {
 
 impl Following<'_> {
     /// Runs until the stream ends; returns the reason, and whether the stream delivered anything.
-    async fn run(&mut self) -> Result<(String, bool), Ended> {
+    async fn run(&mut self) -> Result<(String, bool), SessionEnd> {
         self.to.send(Event::Source(SourceId::Ndk, SourceEvent::Syncing)).await?;
         let mut fruitful = false;
         loop {
@@ -167,7 +172,7 @@ impl Following<'_> {
     }
 
     /// Passes on what was gathered: tables as events, configuration as commits.
-    async fn pass_on(&mut self) -> Result<(), Ended> {
+    async fn pass_on(&mut self) -> Result<(), SessionEnd> {
         self.complain();
         for event in self.gather.reader.take() {
             self.to.send(event).await?;
@@ -175,7 +180,7 @@ impl Following<'_> {
         for notification in self.gather.reader.take_config() {
             match self.gatherer.take(notification) {
                 Ok(None) => {}
-                Ok(Some(commit)) => self.to.commits.send(commit).await.map_err(|_| Ended::Closed)?,
+                Ok(Some(commit)) => self.to.commits.send(commit).await.map_err(|_| SessionEnd::Closed)?,
                 Err(error) => {
                     warn!(%error, "configuration notification left out");
                     self.to.send(Event::Source(SourceId::Ndk, SourceEvent::Malformed)).await?;
@@ -186,7 +191,7 @@ impl Following<'_> {
     }
 
     /// Reports the pace, and releases network instances that have received no data.
-    async fn time(&mut self, notifications: usize, now: Instant) -> Result<(), Ended> {
+    async fn time(&mut self, notifications: usize, now: Instant) -> Result<(), SessionEnd> {
         let pace = if notifications > 0 { self.pace.heard(notifications, now) } else { self.pace.silent(now) };
         if let Some(pace) = pace {
             self.to.send(Event::Switch(SwitchEvent::Pace(pace))).await?;

@@ -198,7 +198,7 @@ impl Desired {
     /// to write.
     ///
     /// The batch counts as written at once, so that the next one can be prepared before this one is sent. If sending
-    /// fails, [`Self::put_back`], [`Self::failed`] or [`Self::set_aside`] must be called, for the latest batch first.
+    /// fails, [`Self::put_back`], [`Self::failed`] or [`Self::refuse`] must be called, for the latest batch first.
     pub(crate) fn next_batch(&mut self, dialect: Dialect) -> Option<Batch> {
         let mut batch = Batch::default();
         if self.root_due.is_some_and(|waited| waited >= ROOT_PATIENCE) {
@@ -305,7 +305,7 @@ impl Desired {
     }
 
     /// Notes a refused write: it is due again when its item changes, or when refused writes are retried.
-    pub(crate) fn set_aside(&mut self, write: Write, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, write: Write, refusal: Refusal) {
         self.standing.mark(&write.place, Some(UNKNOWN));
         if !self.queued.contains(&write.place.item) {
             let is_root = write.place.item == Item::Root;

@@ -370,7 +370,7 @@ impl<S: Sink> Publisher<S> {
                                 continue;
                             }
                             refused += 1;
-                            self.set_aside(single, refusal, &reason);
+                            self.refuse(single, refusal, &reason);
                         }
                     }
                 }
@@ -459,13 +459,13 @@ impl<S: Sink> Publisher<S> {
     }
 
     /// Sets aside a write that the NDK refuses: everything else is written in the meantime.
-    fn set_aside(&mut self, single: Batch, refusal: Refusal, reason: &str) {
+    fn refuse(&mut self, single: Batch, refusal: Refusal, reason: &str) {
         self.counters.errors += 1;
         for write in single.into_writes() {
             self.complain(&write.path, reason);
             // A small entry is not too large, so the NDK must lack some resource temporarily.
             let refusal = if write.bytes() <= SMALL_BYTES { Refusal::Content } else { refusal };
-            self.desired.set_aside(write, refusal);
+            self.desired.refuse(write, refusal);
         }
         if self.desired.has_refused() && self.retry_at.is_none() {
             self.retry_at = Some(Instant::now() + self.retry.pause());

@@ -9,7 +9,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use srl_k8s_services::endpoint::Endpoint;
+use srl_k8s_services::server_addr::ServerAddr;
 use srl_proto::ndk as pb;
 use tonic::Request;
 use tonic::transport::Channel;
@@ -162,7 +162,7 @@ fn states(entries: &Path) -> anyhow::Result<Vec<pb::TelemetryInfo>> {
 }
 
 async fn connect(socket: &str) -> anyhow::Result<Channel> {
-    let endpoint: Endpoint = format!("unix://{socket}").parse()?;
+    let endpoint: ServerAddr = format!("unix://{socket}").parse()?;
     Ok(endpoint.connect().await?)
 }
 

@@ -224,7 +224,7 @@ impl Alarms {
         self.services(input, changes);
         self.touched_nodes(input);
         self.subjects.set_visibility(now, input.visibility);
-        self.subjects.forget_unseen(now, |resource| input.told_all(resource));
+        self.subjects.forget_unseen(now, |resource| input.fully_reported(resource));
         self.subjects.settle(now, |key| self.table.has_group(key));
         self.table.follow(now, self.subjects.transitions());
         self.release(input);
@@ -239,12 +239,12 @@ impl Alarms {
             return;
         }
         let unknown = &self.unknown;
-        let told_all = |key: &AlarmKey| {
+        let fully_reported = |key: &AlarmKey| {
             let waits =
                 |(cluster, _): &(ClusterName, ServiceKey)| key.resource.cluster().is_none_or(|of| of == cluster);
-            input.told_all(&key.resource) && !unknown.iter().any(waits)
+            input.fully_reported(&key.resource) && !unknown.iter().any(waits)
         };
-        for key in self.table.release(input.now, self.policy.clear_hold, told_all) {
+        for key in self.table.release(input.now, self.policy.clear_hold, fully_reported) {
             self.subjects.release_group(&key);
         }
     }
@@ -525,7 +525,7 @@ impl Alarms {
 
 impl AlarmInput {
     /// Returns whether every source that could report a resource is in sync.
-    fn told_all(&self, resource: &Resource) -> bool {
+    fn fully_reported(&self, resource: &Resource) -> bool {
         let judged = |name: &ClusterName| self.clusters.get(name).is_none_or(|cluster| cluster.judged);
         if self.policy.is_none() {
             return false;

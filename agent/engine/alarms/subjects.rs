@@ -276,8 +276,8 @@ impl Subjects {
     }
 
     /// Clears restored alarms about resources that no source has reported since: they were removed.
-    pub(super) fn forget_unseen(&mut self, now: Now, told_all: impl Fn(&Resource) -> bool) {
-        let gone: Vec<Resource> = self.unseen.iter().filter(|resource| told_all(resource)).cloned().collect();
+    pub(super) fn forget_unseen(&mut self, now: Now, fully_reported: impl Fn(&Resource) -> bool) {
+        let gone: Vec<Resource> = self.unseen.iter().filter(|resource| fully_reported(resource)).cloned().collect();
         gone.iter().for_each(|resource| self.withdraw(now, resource));
     }
 

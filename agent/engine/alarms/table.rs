@@ -112,10 +112,15 @@ impl AlarmTable {
 
     /// Makes restored group alarms like any other once everything that could be in them has reported for `hold`.
     /// Returns these alarms.
-    pub(super) fn release(&mut self, now: Now, hold: Duration, told_all: impl Fn(&AlarmKey) -> bool) -> Vec<AlarmKey> {
+    pub(super) fn release(
+        &mut self,
+        now: Now,
+        hold: Duration,
+        fully_reported: impl Fn(&AlarmKey) -> bool,
+    ) -> Vec<AlarmKey> {
         let mut released = Vec::new();
         for (key, since) in &mut self.restored {
-            *since = told_all(key).then(|| since.unwrap_or(now.elapsed));
+            *since = fully_reported(key).then(|| since.unwrap_or(now.elapsed));
             if since.is_some_and(|since| now.elapsed >= since + hold) {
                 released.push(key.clone());
             }

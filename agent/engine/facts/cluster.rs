@@ -374,15 +374,15 @@ impl Cluster {
             VipAnnouncement::of(speakers::rule(resources, subject), node_sets)
         };
         entry.announcements = vips.map(announcement).collect();
-        let mut tiers = entry.announcements.iter().flat_map(VipAnnouncement::with_fallbacks);
-        tiers.any(|announcement| self.node_sets.is_new(announcement.node_set))
+        let mut announcements = entry.announcements.iter().flat_map(VipAnnouncement::with_fallbacks);
+        announcements.any(|announcement| self.node_sets.is_new(announcement.node_set))
     }
 
     /// Fills every set of nodes that is in use. Returns the nodes that joined or left one.
     pub(crate) fn fill_node_sets(&mut self) -> BTreeSet<u32> {
         let announcements = self.services.iter().flat_map(|(_, entry)| &entry.announcements);
-        let tiers = announcements.flat_map(VipAnnouncement::with_fallbacks);
-        let mut used: BTreeSet<NodeSetId> = tiers.map(|announcement| announcement.node_set).collect();
+        let announcements = announcements.flat_map(VipAnnouncement::with_fallbacks);
+        let mut used: BTreeSet<NodeSetId> = announcements.map(|announcement| announcement.node_set).collect();
         used.extend(self.tally.node_sets());
         self.node_sets.keep(&used);
         let eligible: Vec<_> = self.nodes.iter().filter(|(_, node)| node.excluded.is_none()).collect();

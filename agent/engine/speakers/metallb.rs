@@ -60,14 +60,14 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
         };
         return Rule { by_l2_only: by_l2, ..Rule::nobody(why) };
     }
-    let mut tiers = BTreeMap::<IpNet, Vec<ObjectKey>>::new();
+    let mut prefixes = BTreeMap::<IpNet, Vec<ObjectKey>>::new();
     for (key, advertisement) in matching {
-        tiers.entry(advertisement.lengths.prefix(subject.vip)).or_default().push((*key).clone());
+        prefixes.entry(advertisement.lengths.prefix(subject.vip)).or_default().push((*key).clone());
     }
     // The shortest first, because each contains those before it.
-    let mut tiers: Vec<_> = tiers.into_iter().collect();
-    tiers.sort_by_key(|(prefix, _)| prefix.prefix_len());
-    tiers.into_iter().fold(Rule::default(), |shorter, (prefix, by)| Rule {
+    let mut prefixes: Vec<_> = prefixes.into_iter().collect();
+    prefixes.sort_by_key(|(prefix, _)| prefix.prefix_len());
+    prefixes.into_iter().fold(Rule::default(), |shorter, (prefix, by)| Rule {
         by,
         prefix: Some(prefix),
         shorter: (!shorter.by.is_empty()).then(|| Box::new(shorter)),

@@ -43,7 +43,7 @@ enum Answer<T> {
     Served(T),
     Absent,
     /// The server does not say; listing the resource will show.
-    Untold,
+    Undetermined,
 }
 
 /// Asks for the groups of the resources, each once.
@@ -72,12 +72,12 @@ pub(super) async fn discover(
                     Answer::Served(_) if !plurals.contains_key(&api) => {
                         plurals.insert(api.clone(), version_resources(client, &api, patience).await?);
                     }
-                    Answer::Served(_) | Answer::Untold => {}
+                    Answer::Served(_) | Answer::Undetermined => {}
                 }
                 let there = match plurals.get(&api) {
                     Some(Answer::Served(plurals)) => plurals.iter().any(|plural| plural == resource.plural()),
                     Some(Answer::Absent) => false,
-                    Some(Answer::Untold) | None => true,
+                    Some(Answer::Undetermined) | None => true,
                 };
                 if there {
                     served.entry(*resource).or_default().push(api.into());
@@ -100,7 +100,7 @@ async fn group_versions(client: &Client, group: &str, patience: Duration) -> Res
             Answer::Served(versions.filter_map(|version| version.version).collect())
         }
         Answer::Absent => Answer::Absent,
-        Answer::Untold => Answer::Untold,
+        Answer::Undetermined => Answer::Undetermined,
     })
 }
 
@@ -112,19 +112,19 @@ async fn version_resources(client: &Client, api: &str, patience: Duration) -> Re
             Answer::Served(resources.filter_map(|resource| resource.name).collect())
         }
         Answer::Absent => Answer::Absent,
-        Answer::Untold => Answer::Untold,
+        Answer::Undetermined => Answer::Undetermined,
     })
 }
 
 async fn ask<T: DeserializeOwned>(client: &Client, path: &str, patience: Duration) -> Result<Answer<T>, String> {
     let request = Request { verb: "get", resource: "API groups", namespace: None };
     match client.get(path, limits::ANSWER_BYTES, patience).await {
-        Ok(answer) => Ok(serde_json::from_slice(&answer.bytes).map_or(Answer::Untold, Answer::Served)),
-        Err(RequestError::TooLarge { .. }) => Ok(Answer::Untold),
+        Ok(answer) => Ok(serde_json::from_slice(&answer.bytes).map_or(Answer::Undetermined, Answer::Served)),
+        Err(RequestError::TooLarge { .. }) => Ok(Answer::Undetermined),
         Err(error) => match error.code() {
             Some(404) => Ok(Answer::Absent),
             None | Some(401) => Err(reason::explain(&error, request)),
-            Some(_) => Ok(Answer::Untold),
+            Some(_) => Ok(Answer::Undetermined),
         },
     }
 }

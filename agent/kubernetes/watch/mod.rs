@@ -113,7 +113,7 @@ pub(super) struct Watcher<K: Kind> {
 
 /// Why watching ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Ended {
+enum WatchEnd {
     /// The known version is too old to continue from.
     TooOld,
     /// It is time to list everything again.
@@ -171,20 +171,20 @@ impl<K: Kind> Watcher<K> {
                     self.context.reporter.part(part, Part::Live).await?;
                     let begun = Instant::now();
                     let ended = self.watch(part, versions, tolerance).await?;
-                    if ended == Ended::TooOld {
+                    if ended == WatchEnd::TooOld {
                         self.context.reporter.part(part, Part::Listing).await?;
                     }
                     // Pause, so that a server that immediately forgets what it has just listed is not asked without
                     // end.
-                    if ended == Ended::TooOld && begun.elapsed() < self.context.timings.longest_pause {
+                    if ended == WatchEnd::TooOld && begun.elapsed() < self.context.timings.longest_pause {
                         self.context.link.pause(link.epoch, backoff.pause()).await;
                     } else {
                         backoff.reset();
                     }
                     match ended {
-                        Ended::TooMany => self.too_many(None),
-                        Ended::Forbidden(reason) => Failure { reason, kind: FailureKind::Forbidden },
-                        Ended::Due | Ended::TooOld => continue,
+                        WatchEnd::TooMany => self.too_many(None),
+                        WatchEnd::Forbidden(reason) => Failure { reason, kind: FailureKind::Forbidden },
+                        WatchEnd::Due | WatchEnd::TooOld => continue,
                     }
                 }
                 Listing::Failed(failure) => failure,
@@ -217,7 +217,7 @@ impl<K: Kind> Watcher<K> {
     }
 
     /// Watches every namespace until a listing is due.
-    async fn watch(&mut self, part: &str, versions: Vec<String>, tolerance: Tolerance) -> Result<Ended, Closed> {
+    async fn watch(&mut self, part: &str, versions: Vec<String>, tolerance: Tolerance) -> Result<WatchEnd, Closed> {
         let several = versions.len() > 1;
         let part_of = |namespace: Option<&str>| match namespace {
             Some(namespace) if several => format!("{part}/{namespace}"),
@@ -233,13 +233,13 @@ impl<K: Kind> Watcher<K> {
             let (watch, item) = tokio::select! {
                 next = watches.next() => match next {
                     Some(next) => next,
-                    None => break Ended::TooOld,
+                    None => break WatchEnd::TooOld,
                 },
                 () = &mut due => {
                     if !std::mem::take(&mut self.lossy) {
                         self.distrust.reset();
                     }
-                    break Ended::Due;
+                    break WatchEnd::Due;
                 }
             };
             let part = part_of(watch.namespace());
@@ -250,7 +250,7 @@ impl<K: Kind> Watcher<K> {
                 }
                 Item::Changed(object) => {
                     if self.changed(&object).await? == Admission::Full {
-                        break Ended::TooMany;
+                        break WatchEnd::TooMany;
                     }
                 }
                 Item::Deleted(object) => self.forget(&object).await?,
@@ -269,12 +269,12 @@ impl<K: Kind> Watcher<K> {
                 // shows why.
                 Item::Failed(_) if tolerance == Tolerance::Optional => {}
                 // The next listing would be permitted.
-                Item::Forbidden(reason) if tolerance == Tolerance::Optional => break Ended::Forbidden(reason),
+                Item::Forbidden(reason) if tolerance == Tolerance::Optional => break WatchEnd::Forbidden(reason),
                 Item::Failed(reason) | Item::Forbidden(reason) => {
                     self.context.reporter.part(&part, Part::Failed(reason)).await?;
                     self.context.failure.notify_one();
                 }
-                Item::TooOld => break Ended::TooOld,
+                Item::TooOld => break WatchEnd::TooOld,
                 Item::Closed => return Err(Closed),
             }
             watches.push(watch.next());

@@ -48,7 +48,7 @@ enum Answering<'a> {
     Nobodys,
     /// No known node's, but the MACs of some nodes are unknown.
     Unproven,
-    Untold,
+    Undetermined,
 }
 
 impl<'a> Oracle<'a> {
@@ -74,7 +74,7 @@ impl<'a> Oracle<'a> {
             return Answering::Nodes(own);
         }
         let resolved = self.resolved(subject).filter(|resolved| resolved.answers);
-        let Some(mac) = resolved.and_then(Resolved::mac) else { return Answering::Untold };
+        let Some(mac) = resolved.and_then(Resolved::mac) else { return Answering::Undetermined };
         let having = |cluster: Cluster<'a>| -> BTreeSet<&'a NodeName> {
             cluster.world.nodes.keys().filter(|node| self.macs(cluster, node).contains(mac)).collect()
         };
@@ -218,7 +218,7 @@ impl<'a> Oracle<'a> {
         let elsewhere = |hop: &NextHopView| {
             hop.kind == NextHopKind::L2 && !hop.node.as_ref().is_some_and(|node| elected.contains(node))
         };
-        let served = !matches!(self.answering(subject), Answering::Unproven | Answering::Untold);
+        let served = !matches!(self.answering(subject), Answering::Unproven | Answering::Undetermined);
         let exists = elected.iter().any(|node| cluster.world.nodes.contains_key(*node));
         if exists && served && hops.iter().any(elsewhere) {
             return (Degraded, Some(Reason::NextHopUnexpected));
@@ -249,7 +249,7 @@ impl<'a> Oracle<'a> {
             let (state, reason) = match answering {
                 Answering::Theirs(true) => (OperState::Up, None),
                 _ if !usable => (OperState::Down, None),
-                Answering::Untold => (unmapped, Some(Reason::NextHopUnmapped)),
+                Answering::Undetermined => (unmapped, Some(Reason::NextHopUnmapped)),
                 Answering::Unproven => (OperState::Unknown, Some(Reason::NextHopUnmapped)),
                 Answering::Nodes(nodes) if !local || on_node > 0 => {
                     match nodes.iter().any(|node| self.shows_alive(cluster, node)) {

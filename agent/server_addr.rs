@@ -27,7 +27,7 @@ const WINDOW: u32 = 4 << 20;
 
 /// The address of a gRPC server: `unix:///path` or `http://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(Address);
+pub struct ServerAddr(Address);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
@@ -38,7 +38,7 @@ enum Address {
 
 /// Why a text is not the address of a gRPC server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EndpointError {
+pub enum ServerAddrError {
     /// The text has neither scheme.
     #[error("'{0}' is not a server address: write unix:///path/of/socket or http://host:port")]
     Scheme(String),
@@ -57,13 +57,13 @@ pub enum ConnectError {
     #[error("{endpoint} does not exist")]
     Absent {
         /// The address.
-        endpoint: Endpoint,
+        endpoint: ServerAddr,
     },
     /// The socket cannot be connected to.
     #[error("cannot connect to {endpoint}")]
     Socket {
         /// The address.
-        endpoint: Endpoint,
+        endpoint: ServerAddr,
         /// The error of the system.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -72,11 +72,11 @@ pub enum ConnectError {
     #[error("{endpoint} did not answer within {} s", CONNECT_TIMEOUT.as_secs())]
     Timeout {
         /// The address.
-        endpoint: Endpoint,
+        endpoint: ServerAddr,
     },
 }
 
-impl Endpoint {
+impl ServerAddr {
     /// Connects once. The channel fails permanently when the connection is lost.
     pub async fn connect(&self) -> Result<Channel, ConnectError> {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await {
@@ -125,21 +125,21 @@ impl Endpoint {
     }
 }
 
-impl FromStr for Endpoint {
-    type Err = EndpointError;
+impl FromStr for ServerAddr {
+    type Err = ServerAddrError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.len() < 2 || !path.starts_with('/') {
-                return Err(EndpointError::RelativePath(text.to_owned()));
+                return Err(ServerAddrError::RelativePath(text.to_owned()));
             }
             return Ok(Self(Address::Unix(PathBuf::from(path))));
         }
         if !text.starts_with("http://") {
-            return Err(EndpointError::Scheme(text.to_owned()));
+            return Err(ServerAddrError::Scheme(text.to_owned()));
         }
-        let wrong = || EndpointError::HostAndPort(text.to_owned());
+        let wrong = || ServerAddrError::HostAndPort(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let whole = uri.path() == "/" && uri.query().is_none() && uri.port_u16().is_some_and(|port| port > 0);
         if whole && uri.host().is_some_and(|host| !host.is_empty()) {
@@ -150,7 +150,7 @@ impl FromStr for Endpoint {
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for ServerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Address::Unix(path) => write!(f, "unix://{}", path.display()),
@@ -172,10 +172,10 @@ mod tests {
             "http://[::1]:50053",
             "http://leaf1:50053",
         ] {
-            let endpoint: Endpoint = text.parse().expect(text);
+            let endpoint: ServerAddr = text.parse().expect(text);
             assert_eq!(endpoint.to_string(), text);
         }
-        assert_eq!("unix:/run/a".parse(), "unix:///run/a".parse::<Endpoint>());
+        assert_eq!("unix:/run/a".parse(), "unix:///run/a".parse::<ServerAddr>());
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
             ("http://leaf1:1/path", "is not http://host:port"),
             ("http://:1", "is not http://host:port"),
         ] {
-            let error = text.parse::<Endpoint>().expect_err(text).to_string();
+            let error = text.parse::<ServerAddr>().expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }
@@ -201,7 +201,7 @@ mod tests {
     async fn a_missing_socket_is_distinguished_from_one_that_refuses_connections() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("sr:1");
-        let endpoint: Endpoint = format!("unix://{}", path.display()).parse().expect("an address");
+        let endpoint: ServerAddr = format!("unix://{}", path.display()).parse().expect("an address");
         assert!(matches!(endpoint.connect().await, Err(ConnectError::Absent { .. })));
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
         assert!(matches!(endpoint.connect().await, Err(ConnectError::Socket { .. })));
@@ -211,7 +211,7 @@ mod tests {
     async fn an_http_address_connects_to_a_tcp_server() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let port = listener.local_addr().expect("bound").port();
-        let endpoint: Endpoint = format!("http://127.0.0.1:{port}").parse().expect("an address");
+        let endpoint: ServerAddr = format!("http://127.0.0.1:{port}").parse().expect("an address");
         endpoint.connect().await.expect("connected");
         drop(listener);
         assert!(matches!(endpoint.connect().await, Err(ConnectError::Socket { .. })));
