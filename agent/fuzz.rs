@@ -163,13 +163,8 @@ mod tests {
         }
     }
 
-    fn cases() -> ProptestConfig {
-        let set = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-        ProptestConfig { cases: set.unwrap_or(500), failure_persistence: None, ..ProptestConfig::default() }
-    }
-
     proptest! {
-        #![proptest_config(cases())]
+        #![proptest_config(crate::cases::cases(500, "agent/fuzz.regressions"))]
 
         #[test]
         fn damaged_seeds_never_make_a_decoder_panic(

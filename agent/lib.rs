@@ -5,6 +5,8 @@
 //! [`engine`] -> changes -> [`publish`]. [`run`](mod@run) wires them.
 
 pub mod adapted;
+#[cfg(test)]
+mod cases;
 pub mod config;
 pub mod doctor;
 pub mod engine;

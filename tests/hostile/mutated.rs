@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::FileFailurePersistence;
 use srl_k8s_services::model::event::{ClusterEvent, Update};
 
 use crate::cluster::Cluster;
@@ -21,7 +22,12 @@ const OBJECTS: &[&str] = &[
 
 fn cases(default: u32) -> ProptestConfig {
     let set = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    ProptestConfig { cases: set.unwrap_or(default), failure_persistence: None, ..ProptestConfig::default() }
+    let regressions = FileFailurePersistence::Direct("tests/hostile/mutated.regressions");
+    ProptestConfig {
+        cases: set.unwrap_or(default),
+        failure_persistence: Some(Box::new(regressions)),
+        ..ProptestConfig::default()
+    }
 }
 
 /// Starts a source that watches, and its server.

@@ -456,7 +456,7 @@ fn large(name: &str, detail: usize, vips: u32) -> Change {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::cases::cases(24, "agent/publish/publisher/tests.regressions"))]
 
     #[test]
     fn one_oversized_or_refused_item_never_blocks_the_others(
