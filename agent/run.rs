@@ -44,9 +44,7 @@ use crate::model::event::Event;
 use crate::model::inquiry::{Inquiry, revise};
 use crate::model::names::{ClusterName, NetworkInstanceName};
 use crate::model::persistent::PersistentState;
-use crate::model::source::SourceId;
 use crate::model::time::{Now, Timestamp};
-use crate::model::verdict::SourceState;
 use crate::model::view::Change;
 use crate::ndk::{self, Commit};
 use crate::publish::{Input, Publisher};
@@ -198,7 +196,6 @@ impl EngineTask {
         mut events: mpsc::Receiver<Event>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut sources: BTreeMap<SourceId, SourceState> = BTreeMap::new();
         let mut freshness = tokio::time::interval(FRESHNESS);
         freshness.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = self.now();
@@ -231,7 +228,7 @@ impl EngineTask {
             if std::mem::replace(&mut self.end_of_dump, end_of_dump) != end_of_dump {
                 self.adapted.report(|found| found.end_of_dump = end_of_dump);
             }
-            if !changes.is_empty() && !self.pass_on(changes, &mut sources).await {
+            if !changes.is_empty() && !self.pass_on(changes).await {
                 return;
             }
         }
@@ -252,21 +249,19 @@ impl EngineTask {
     }
 
     /// Sends changes to their receivers; returns false if nobody receives them any more.
-    async fn pass_on(&mut self, changes: Vec<Change>, sources: &mut BTreeMap<SourceId, SourceState>) -> bool {
+    async fn pass_on(&mut self, changes: Vec<Change>) -> bool {
         for change in &changes {
             match change {
                 Change::Ask(changes) => self.inquiry.send_modify(|inquiry| revise(inquiry, changes)),
                 Change::PersistentState(state) => drop(self.persistent.send_replace(state.clone())),
                 Change::AlarmNotification(notice) => drop(self.notices.send(Arc::new(notice.clone()))),
-                Change::Source(source, Some(view)) => drop(sources.insert(source.clone(), view.state)),
-                Change::Source(source, None) => drop(sources.remove(source)),
                 _ => {}
             }
         }
-        let all_synced = !sources.is_empty() && sources.values().all(|state| *state == SourceState::Synced);
+        let is_synced = self.engine.is_synced();
         self.inputs.send(Input::Changes(changes)).await.is_ok() && {
             // After the changes: what is synced must be on its way to the switch before leftovers are looked for.
-            self.settled.send_if_modified(|settled| !std::mem::replace(settled, *settled || all_synced) && all_synced);
+            self.settled.send_if_modified(|settled| is_synced && !std::mem::replace(settled, true));
             true
         }
     }

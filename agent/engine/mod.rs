@@ -31,6 +31,7 @@ use crate::model::persistent::{Attachment, PersistentState};
 use crate::model::source::SourceId;
 use crate::model::switch::{NextHopGroupId, RouteKey};
 use crate::model::time::Now;
+use crate::model::verdict::SourceState;
 use crate::model::view::{Change, ClusterView, OrphanView, RootView, SourceFreshness, SourceView, SummaryView};
 
 use alarms::Alarms;
@@ -94,6 +95,12 @@ impl Engine {
     /// Returns freshness and counters of every source.
     pub fn freshness(&self) -> Vec<SourceFreshness> {
         self.facts.sources().freshness()
+    }
+
+    /// Returns whether there are sources, and all of them were synced when last evaluated.
+    pub fn is_synced(&self) -> bool {
+        let sources = &self.published.sources;
+        !sources.is_empty() && sources.values().all(|view| view.state == SourceState::Synced)
     }
 
     /// Returns what ended the last dump of the switch's tables; `None` before the first is over.
