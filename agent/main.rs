@@ -22,6 +22,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
+/// The allocator of the static program; docs/performance.md compares it with musl's own.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// The gNMI password file in the package's folder for credentials.
 const GNMI_PASSWORD_FILE: &str = "/etc/opt/srlinux/k8s-services/gnmi-password";
 
