@@ -94,6 +94,33 @@ pub enum FileError {
         /// Its permissions.
         mode: u32,
     },
+    /// The folder of the file belongs to another user.
+    #[error(
+        "{what}: its folder {} belongs to user {owner}, who could replace the file: chown {own} {}",
+        path.display(), path.display()
+    )]
+    FolderOwner {
+        /// The purpose of the file.
+        what: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// The user's id.
+        owner: u32,
+        /// The agent's own user.
+        own: u32,
+    },
+    /// Others may write the folder of the file.
+    #[error(
+        "{what}: its folder {} can be written by others (mode {mode:04o}): chmod go-w {}", path.display(), path.display()
+    )]
+    FolderWritable {
+        /// The purpose of the file.
+        what: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The file contains a secret, but everyone on the switch may read it.
     #[error("{what} {} holds a secret and can be read by everyone (mode {mode:04o}): chmod o= {}", path.display(), path.display())]
     Exposed {
@@ -137,7 +164,10 @@ impl FileError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Owner { path, .. } => Some(format!("sudo chown root {}", path.display())),
-            Self::Writable { path, .. } => Some(format!("sudo chmod go-w {}", path.display())),
+            Self::FolderOwner { path, own, .. } => Some(format!("sudo chown {own} {}", path.display())),
+            Self::Writable { path, .. } | Self::FolderWritable { path, .. } => {
+                Some(format!("sudo chmod go-w {}", path.display()))
+            }
             Self::Exposed { path, .. } => Some(format!("sudo chmod o= {}", path.display())),
             Self::Read { path, cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
                 Some(format!("sudo chown srlinux: {}", path.display()))
@@ -204,6 +234,30 @@ pub fn read(path: &Path, purpose: Purpose) -> Result<Contents, FileError> {
         contents.check_private()?;
     }
     Ok(contents)
+}
+
+/// Opens a folder in which the agent keeps a file, if nobody else can put another file there. Blocks.
+///
+/// # Errors
+/// [`FileError`] with the remedy.
+pub fn folder(path: &Path, purpose: Purpose) -> Result<File, FileError> {
+    let what = purpose.what;
+    let unreadable = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::NotFound => FileError::Missing { what, path: path.to_owned() },
+        _ => FileError::Read { what, path: path.to_owned(), cause },
+    };
+    let flags = i32::try_from(OFlags::DIRECTORY.bits()).unwrap_or_default();
+    let folder = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    let metadata = folder.metadata().map_err(unreadable)?;
+    let (own, owner) = (rustix::process::geteuid().as_raw(), metadata.uid());
+    if owner != 0 && owner != own {
+        return Err(FileError::FolderOwner { what, path: path.to_owned(), owner, own });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(FileError::FolderWritable { what, path: path.to_owned(), mode });
+    }
+    Ok(folder)
 }
 
 /// Returns the text of a file, without surrounding blanks. Blocks.
@@ -352,6 +406,29 @@ mod tests {
         }
         let error = text(&path, TOKEN).expect_err("refused").to_string();
         assert!(error.contains("belongs to user 65534") && error.contains("chown root"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_is_opened_only_if_others_can_neither_own_nor_write_it() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let path = parent.path().join("kept");
+        fs::create_dir(&path).expect("made");
+        for (mode, words) in [(0o750, None), (0o755, None), (0o775, Some("chmod go-w")), (0o1777, Some("chmod go-w"))] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("permissions");
+            let error = folder(&path, TOKEN).err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), words.is_some(), "{mode:o}: {error:?}");
+            assert!(error.is_none_or(|error| error.contains(words.unwrap_or_default())));
+        }
+        assert!(folder(&parent.path().join("nowhere"), TOKEN).is_err_and(|error| error.is_missing()));
+        let (_kept, file) = file(0o600, "abc");
+        assert!(matches!(folder(&file, TOKEN), Err(FileError::Read { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).expect("permissions");
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_err() {
+            println!("skipped: only root can make a folder another user's");
+            return;
+        }
+        let error = folder(&path, TOKEN).expect_err("refused").to_string();
+        assert!(error.contains("belongs to user 65534") && error.contains("chown 0 "), "{error}");
     }
 
     #[test]

@@ -118,8 +118,12 @@ pub async fn run(options: Options, signals: Signals) -> anyhow::Result<()> {
     let session = session.reporting(adapted.clone());
     info!(version, "starting");
 
+    let remembered = tokio::select! {
+        biased;
+        () = stopped(&mut stop) => return Ok(()),
+        remembered = state_file.load() => remembered,
+    };
     let mut tasks = JoinSet::new();
-    let remembered = state_file.load();
     let engine = EngineTask {
         engine: Engine::new(),
         started: Instant::now(),

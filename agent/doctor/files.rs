@@ -7,6 +7,8 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::Check;
+use crate::files::FileError;
+use crate::state_file;
 
 /// Checks the folder of credentials and that of the state file.
 pub(super) fn examine(credentials: &Path, state_file: &Path) -> Vec<Check> {
@@ -51,6 +53,11 @@ fn memory(file: &Path) -> Check {
             format!("{} cannot be written by the agent's user: alarms are forgotten at each restart", folder.display());
         return Check::warning(CHECK, words).remedy(make);
     }
+    if let Err(error @ (FileError::FolderOwner { .. } | FileError::FolderWritable { .. })) = state_file::folder_of(file)
+    {
+        let words = format!("{error}; until then alarms are forgotten at each restart");
+        return Check::warning(CHECK, words).remedy(error.remedy());
+    }
     match fs::metadata(file) {
         Ok(metadata) => Check::ok(CHECK, format!("{shown}, {} bytes", metadata.size())),
         Err(_) => Check::ok(CHECK, format!("{shown} is not there yet: it is written with the first alarm or neighbor")),
@@ -94,5 +101,13 @@ mod tests {
         assert_eq!(memory(&folder.path().join("state.json")).outcome, Outcome::Ok);
         let check = memory(&folder.path().join("nowhere/state.json"));
         assert!(check.outcome == Outcome::Warning && check.remedy[0].contains("-m 0750"), "{check:?}");
+    }
+
+    #[test]
+    fn a_folder_of_the_state_file_that_others_can_write_is_reported_with_the_chmod() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+        let check = memory(&folder.path().join("state.json"));
+        assert!(check.outcome == Outcome::Warning && check.remedy[0].starts_with("sudo chmod go-w "), "{check:?}");
     }
 }

@@ -87,7 +87,10 @@ warn_of_reload() {
 hand_over() {
     if grep -q "^$user:" /etc/passwd; then
         group=$(id -g "$user")
-        chown -h "$user:$group" "$state"
+        # As root, the agent uses no folder that another user could change.
+        owner=$user
+        ! grep -q '^ *run-as-user: *root' "$definition" || owner=root
+        chown -h "$owner:$group" "$state"
         hand_over_file "$state/state.json"
         chgrp "$group" "$credentials"
     else
@@ -99,7 +102,7 @@ hand_over() {
 hand_over_file() {
     [ -e "$1" ] || [ -L "$1" ] || return 0
     if [ -f "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %h "$1")" -eq 1 ]; then
-        chown -h "$user:$group" "$1"
+        chown -h "$owner:$group" "$1"
     else
         say "$1 is not a file of its own, and keeps its owner: remove it"
     fi

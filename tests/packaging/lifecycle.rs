@@ -204,6 +204,21 @@ fn an_upgrade_changes_the_owner_of_the_state_and_of_nothing_that_is_linked_to_th
 }
 
 #[test]
+fn an_upgrade_gives_the_state_to_root_if_the_agent_runs_as_root() {
+    let root = Root::new();
+    root.install(&own(OLD));
+    let edited =
+        root.read(DEFINITION).replace("  capability-bounding-set:\n    - SYS_ADMIN\n", "  run-as-user: root\n");
+    assert!(edited.contains("run-as-user: root"), "{edited}");
+    root.write(DEFINITION, &edited);
+    root.write(STATE, "{}\n");
+    root.install(&own(NEW));
+    if root.has_users() {
+        assert_eq!((root.owner("/opt/k8s-services/state"), root.owner(STATE)), ((0, 1002), (0, 1002)));
+    }
+}
+
+#[test]
 fn an_upgrade_leaves_a_stopped_application_stopped() {
     let root = Root::new();
     root.install(&own(OLD));

@@ -19,6 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -182,7 +183,9 @@ impl Leaf {
     /// [`LeafError`] if a folder or a socket cannot be created.
     pub async fn start(options: LeafOptions) -> Result<Self, LeafError> {
         let logs = options.folder.join("stdout");
-        std::fs::create_dir_all(&logs).map_err(|source| LeafError::Folder { path: logs.clone(), source })?;
+        // Whatever the umask is, the agent keeps its state in no folder that others may write.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&logs);
+        made.map_err(|source| LeafError::Folder { path: logs.clone(), source })?;
         let store = Datastore::new(options.schema.clone());
         let ndk_options = NdkOptions {
             socket: options.folder.join(ndk::SOCKET_NAME),
