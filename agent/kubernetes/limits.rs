@@ -56,7 +56,7 @@ pub(super) const SPEAKER_OBJECTS: usize = NODES;
 /// One namespace may have one in this many of those, so that no tenant uses up what all share.
 pub(super) const NAMESPACE_SHARE: usize = 4;
 
-/// Addresses of one Service: further VIPs are not judged.
+/// Addresses of one Service, those of its status first: further VIPs are not judged.
 pub(super) const VIPS: usize = 64;
 /// Addresses of one kind of one node: each may be what it speaks BGP from.
 pub(super) const NODE_ADDRESSES: usize = 64;

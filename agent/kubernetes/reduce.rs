@@ -208,9 +208,8 @@ impl Addresses {
 }
 
 /// Describes what an object has beyond the limit.
-fn excess(object: &dyn fmt::Display, addresses: usize, most: usize) -> Option<String> {
-    let count = addresses + most;
-    (addresses > 0).then(|| format!("{object} has {count} addresses, of which {most} are read"))
+fn excess(object: &dyn fmt::Display, read: usize, beyond: usize) -> Option<String> {
+    (beyond > 0).then(|| format!("{object} has {} addresses, of which {read} are read", read + beyond))
 }
 
 /// Services that may have VIPs.
@@ -276,14 +275,18 @@ impl Kind for Services {
         let load_balancer = spec.kind.as_deref() == Some("LoadBalancer");
         // Read also if they are not judged: a route to one of them is not an orphan.
         let external_ips = spec.external_ips.unwrap_or_default();
-        let external_ips = Addresses::read(external_ips.iter().map(String::as_str), limits::VIPS, &mut faults);
-        if !load_balancer && external_ips.all.is_empty() {
+        if !load_balancer && external_ips.is_empty() {
             return Ok(Reduced::one(key, None, faults));
         }
         let ingress = object.status.and_then(|status| status.load_balancer).and_then(|balancer| balancer.ingress);
         let (ingress, ingress_unusable) = self::ingress(ingress.unwrap_or_default(), &mut faults);
-        let more = ingress.excess + external_ips.excess;
-        let excess = excess(&format_args!("service {key}"), more, limits::VIPS);
+        let left = limits::VIPS - ingress.all.len();
+        let external_ips = Addresses::read(external_ips.iter().map(String::as_str), left, &mut faults);
+        if !load_balancer && external_ips.all.is_empty() && external_ips.excess == 0 {
+            return Ok(Reduced::one(key, None, faults));
+        }
+        let (read, beyond) = (ingress.all.len() + external_ips.all.len(), ingress.excess + external_ips.excess);
+        let excess = excess(&format_args!("service {key}"), read, beyond);
         let class = spec.load_balancer_class.filter(|class| !class.is_empty());
         let service = Service {
             load_balancer,
@@ -586,10 +589,11 @@ impl Kind for Nodes {
         let mut faults = 0;
         let annotated = self.annotation.as_deref().and_then(|name| meta.annotation(name));
         let speaker = SPEAKER_ANNOTATIONS.iter().filter_map(|name| meta.annotation(name));
-        let mut more = 0;
+        let (mut kept, mut beyond) = (0, 0);
         let mut read = |addresses: &mut dyn Iterator<Item = &str>| -> Box<[IpAddr]> {
             let addresses = Addresses::read(addresses, limits::NODE_ADDRESSES, &mut faults);
-            more += addresses.excess;
+            kept += addresses.all.len();
+            beyond += addresses.excess;
             addresses.all.into()
         };
         let node = Node {
@@ -603,7 +607,7 @@ impl Kind for Nodes {
             }),
             labels: if self.labels { self.names.labels(&meta) } else { Labels::default() },
         };
-        let excess = excess(&format_args!("node {key}"), more, limits::NODE_ADDRESSES);
+        let excess = excess(&format_args!("node {key}"), kept, beyond);
         Ok(Reduced { excess, ..Reduced::one(key, Some(node), faults) })
     }
 

@@ -70,16 +70,18 @@ async fn slices_beyond_the_limit_are_reported() {
 async fn a_service_with_thousands_of_addresses_has_64_vips_and_is_reported() {
     let server = Server::start().await;
     let ips: Vec<String> = (0..4000).map(|at| format!(r#""10.1.{}.{}""#, at / 250, at % 250)).collect();
+    let ingress: Vec<String> = (0..40).map(|at| format!(r#"{{"ip":"10.2.0.{at}"}}"#)).collect();
     let greedy = format!(
-        r#"{{"metadata":{{"namespace":"shop","name":"greedy"}},"spec":{{"externalIPs":[{}]}}}}"#,
-        ips.join(",")
+        r#"{{"metadata":{{"namespace":"shop","name":"greedy"}},"spec":{{"externalIPs":[{}]}},"status":{{"loadBalancer":{{"ingress":[{}]}}}}}}"#,
+        ips.join(","),
+        ingress.join(",")
     );
     server.reply(SERVICES, Reply::list(&[greedy.clone(), service("shop", "web", "")]));
     let mut cluster = Cluster::of(&server);
-    cluster.note("service shop/greedy has 4000 addresses, of which 64 are read").await;
+    cluster.note("service shop/greedy has 4040 addresses, of which 64 are read").await;
     let services = listed(&mut cluster).await;
-    let counts: Vec<usize> = services.iter().map(|(_, it)| it.external_ips.len() + it.ingress.len()).collect();
-    assert_eq!(counts, [64, 1]);
+    let counts: Vec<_> = services.iter().map(|(_, it)| (it.ingress.len(), it.external_ips.len())).collect();
+    assert_eq!(counts, [(40, 24), (1, 0)]);
     cluster.synced().await;
     while server.watches() < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;

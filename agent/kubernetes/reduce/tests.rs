@@ -216,6 +216,24 @@ fn a_service_with_too_many_addresses_is_truncated_and_reported() {
 }
 
 #[test]
+fn the_limit_on_addresses_is_that_of_a_service_and_its_status_comes_first() {
+    let of = |count: usize, net: u8| (0..count).map(move |at| format!("10.{net}.0.{at}"));
+    for (status, external, kept, words) in [
+        (40, 40, (40, 24), Some("service d/s has 80 addresses, of which 64 are read")),
+        (100, 10, (64, 0), Some("service d/s has 110 addresses, of which 64 are read")),
+        (32, 32, (32, 32), None),
+    ] {
+        let ingress: Vec<Value> = of(status, 0).map(|ip| json!({"ip": ip})).collect();
+        let external: Vec<String> = of(external, 1).collect();
+        let object = balancer(json!({"externalIPs": external}), json!(ingress)).to_string();
+        let reduced = Services::new(&config()).reduce(&object).expect("readable");
+        let service = reduced.entries[0].1.as_ref().expect("a load balancer");
+        assert_eq!((service.ingress.len(), service.external_ips.len()), kept);
+        assert_eq!(reduced.excess.as_deref(), words);
+    }
+}
+
+#[test]
 fn a_node_with_many_addresses_is_read_in_linear_time_and_keeps_64() {
     let address = |at: u32| std::net::Ipv4Addr::from(0x0a00_0000 + at).to_string();
     let all: Vec<String> = (0..100_000).map(address).collect();
@@ -226,6 +244,19 @@ fn a_node_with_many_addresses_is_read_in_linear_time_and_keeps_64() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(reduced.entries[0].1.as_ref().map(|node| node.annotated.len()), Some(limits::NODE_ADDRESSES));
     assert_eq!(reduced.excess.as_deref(), Some("node n1 has 100000 addresses, of which 64 are read"));
+}
+
+#[test]
+fn the_limit_on_addresses_of_a_node_is_that_of_each_kind() {
+    let of = |kind: &str, net: u8| -> Vec<Value> {
+        (0..65).map(|at| json!({"type": kind, "address": format!("10.{net}.0.{at}")})).collect()
+    };
+    let addresses = [of("InternalIP", 0), of("ExternalIP", 1)].concat();
+    let object = json!({"metadata": {"name": "n1"}, "status": {"addresses": addresses}}).to_string();
+    let reduced = Nodes::new(&config()).reduce(&object).expect("readable");
+    let node = reduced.entries[0].1.as_ref().expect("a node");
+    assert_eq!((node.internal.len(), node.external.len()), (limits::NODE_ADDRESSES, limits::NODE_ADDRESSES));
+    assert_eq!(reduced.excess.as_deref(), Some("node n1 has 130 addresses, of which 128 are read"));
 }
 
 #[test]
