@@ -28,6 +28,9 @@ use crate::model::text::{LONGEST, printable};
 /// The longest `Retry-After` that is honored.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// The content type of an API server's errors that are not a Status. Proxies and web servers use `text/html`.
+pub(super) const PLAIN: &str = "text/plain";
+
 /// Limits on requests to one server. They outlive the client.
 #[derive(Clone, Debug)]
 pub(super) struct RequestLimits {
@@ -86,8 +89,6 @@ pub(super) enum RequestError {
         code: u16,
         /// The content type of the answer, such as `text/html`.
         content: String,
-        /// The body of the answer, if it is plain text.
-        message: Option<String>,
     },
     /// The answer is larger than the limit.
     #[error("the answer is larger than {most} bytes")]
@@ -243,9 +244,7 @@ impl Client {
         if let Some(status) = status(&body, code) {
             return RequestError::Refused(Box::new(status));
         }
-        let plain = (content == "text/plain").then(|| printable(&String::from_utf8_lossy(&body), LONGEST));
-        let message = plain.filter(|message| !message.is_empty());
-        RequestError::Foreign { server: Arc::clone(&self.0.server), code, content, message }
+        RequestError::Foreign { server: Arc::clone(&self.0.server), code, content }
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use kube::core::Status;
 
 use super::dial::DialError;
-use super::http::RequestError;
+use super::http::{PLAIN, RequestError};
 use crate::model::text::{LONGEST, printable};
 use crate::supervise::chain;
 
@@ -26,9 +26,7 @@ pub(super) fn explain(error: &RequestError, request: Request<'_>) -> String {
     let Request { verb, resource, .. } = request;
     match error {
         RequestError::Refused(status) => refused(status, request),
-        RequestError::Foreign { server, code, content, message } => {
-            foreign(server, *code, content, message.as_deref(), request)
-        }
+        RequestError::Foreign { server, code, content } => foreign(server, *code, content, request),
         RequestError::TooLarge { most } => {
             format!("the API server's answer to {verb} {resource} is larger than {most} bytes, and was not read")
         }
@@ -100,12 +98,13 @@ fn refusal(code: u16, message: &str, request: Request<'_>) -> String {
     }
 }
 
-/// Describes a refusal without a Status: from a proxy, a web server, or an API server that is too busy to make one.
-fn foreign(server: &str, code: u16, content: &str, message: Option<&str>, request: Request<'_>) -> String {
+/// Describes a refusal without a Status: from a proxy, a web server, or an API server that is too busy to make one. Its
+/// text is not quoted.
+fn foreign(server: &str, code: u16, content: &str, request: Request<'_>) -> String {
     let Request { verb, resource, .. } = request;
-    match (code, message) {
-        // An API server that sheds load or closes connections sends a plain line.
-        (429 | 503, Some(message)) => refusal(code, message, request),
+    match (code, content) {
+        // An API server that sheds load or shuts down sends a plain line.
+        (429 | 503, PLAIN) => refusal(code, "", request),
         (400, _) if server.starts_with("http://") => {
             format!("{server} refuses plain http (400): an API server speaks https, set https:// in the URL")
         }
@@ -168,22 +167,21 @@ mod tests {
 
     const LIST: Request<'_> = Request { verb: "list", resource: "services", namespace: None };
 
-    fn not_api(code: u16, content: &str, message: Option<&str>) -> String {
-        let (server, content, message) = ("127.0.0.1:29404".into(), content.to_owned(), message.map(str::to_owned));
-        explain(&RequestError::Foreign { server, code, content, message }, LIST)
+    fn not_api(code: u16, content: &str) -> String {
+        explain(&RequestError::Foreign { server: "127.0.0.1:29404".into(), code, content: content.to_owned() }, LIST)
     }
 
     #[test]
     fn a_server_that_is_not_kubernetes_is_reported_without_quoting_it() {
-        for (code, content, message, words) in [
-            (404, "text/html", None, "127.0.0.1:29404 answers but is not a Kubernetes API (404 for services)"),
-            (502, "text/html", None, "502, not from an API server (text/html)"),
-            (302, "no content type", None, "302, not from an API server"),
-            (403, "text/html", None, "grant verbs list and watch on services to the agent's user (403 not from"),
-            (429, "text/plain", Some("Too many requests"), "overloaded (429 Too many requests)"),
-            (503, "text/plain", Some("shutting down"), "(503 shutting down)"),
+        for (code, content, words) in [
+            (404, "text/html", "127.0.0.1:29404 answers but is not a Kubernetes API (404 for services)"),
+            (502, "text/html", "502, not from an API server (text/html)"),
+            (302, "no content type", "302, not from an API server"),
+            (403, "text/html", "grant verbs list and watch on services to the agent's user (403 not from"),
+            (429, "text/plain", "the API server is overloaded (429)"),
+            (503, "text/plain", "the API server cannot list services (503)"),
         ] {
-            let reason = not_api(code, content, message);
+            let reason = not_api(code, content);
             assert!(reason.contains(words), "{words}: {reason}");
         }
     }
@@ -191,7 +189,7 @@ mod tests {
     #[test]
     fn plain_http_to_an_https_server_is_reported_with_the_remedy() {
         let (server, content) = ("http://127.0.0.1:6443".into(), "no content type".to_owned());
-        let reason = explain(&RequestError::Foreign { server, code: 400, content, message: None }, LIST);
+        let reason = explain(&RequestError::Foreign { server, code: 400, content }, LIST);
         assert!(reason.contains("refuses plain http (400)") && reason.ends_with("set https:// in the URL"), "{reason}");
     }
 

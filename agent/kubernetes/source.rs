@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::condition::{Conditions, Part};
 use super::credentials::{self, Access, CredentialsError};
 use super::dial::{Dialer, Dialers};
-use super::http::{Client, RequestError, RequestLimits};
+use super::http::{Client, PLAIN, RequestError, RequestLimits};
 use super::limits;
 use super::link::{Link, LinkReceiver};
 use super::notices::{Notices, Writer};
@@ -374,7 +374,7 @@ pub(super) async fn version(client: &Client, patience: Duration) -> Result<Arc<s
         Ok(answer) => answer,
         // The server answers, but does not disclose its version.
         Err(RequestError::Refused(status)) if matches!(status.code, 403 | 404) => return Ok(UNKNOWN.into()),
-        Err(RequestError::Foreign { code: 403 | 404, message: Some(_), .. }) => return Ok(UNKNOWN.into()),
+        Err(RequestError::Foreign { code: 403 | 404, content, .. }) if content == PLAIN => return Ok(UNKNOWN.into()),
         Err(error) => return Err(reason::explain(&error, request)),
     };
     let version: Version = serde_json::from_slice(&answer.bytes).map_err(|error| {

@@ -92,17 +92,19 @@ async fn a_page_with_more_objects_than_the_limit_is_not_a_listing() {
 #[tokio::test]
 async fn pages_from_other_servers_are_reported_but_never_quoted() {
     let page: String = "<html>\n<title>Bad Gateway</title>\n<p>request \u{1b}[31m4711</p>".repeat(60_000);
-    for (path, status, words) in [
-        (VERSION, 502, "502, not from an API server (text/html)"),
-        (VERSION, 302, "302, not from an API server (text/html)"),
-        (VERSION, 404, "answers but is not a Kubernetes API (404 for /version)"),
-        (VERSION, 200, "is this the URL of an API server?"),
-        (SERVICES, 502, "502, not from an API server (text/html)"),
-        (SERVICES, 404, "answers but is not a Kubernetes API (404 for services)"),
-        (SERVICES, 200, "not a listing of services"),
+    for (path, status, content, words) in [
+        (VERSION, 502, "text/html", "502, not from an API server (text/html)"),
+        (VERSION, 302, "text/html", "302, not from an API server (text/html)"),
+        (VERSION, 404, "text/html", "answers but is not a Kubernetes API (404 for /version)"),
+        (VERSION, 200, "text/html", "is this the URL of an API server?"),
+        (VERSION, 503, "text/plain", "the API server cannot get /version (503)"),
+        (SERVICES, 502, "text/html", "502, not from an API server (text/html)"),
+        (SERVICES, 404, "text/html", "answers but is not a Kubernetes API (404 for services)"),
+        (SERVICES, 429, "text/plain", "the API server is overloaded (429)"),
+        (SERVICES, 200, "text/html", "not a listing of services"),
     ] {
         let server = Server::start().await;
-        server.reply(path, Reply::Body(status, "text/html", page.as_str().into()));
+        server.reply(path, Reply::Body(status, content, page.as_str().into()));
         let reason = Cluster::of(&server).lost().await;
         assert!(reason.contains(words) || path == VERSION && reason.contains("65536 bytes"), "{status}: {reason}");
         assert!(!reason.contains("Gateway") && !reason.contains("4711"), "{reason}");
