@@ -259,3 +259,61 @@ async fn sockets_open_in_an_awaited_network_namespace_that_the_process_never_ent
     Running::start(at(&server.url()), quick()).synced().await;
     drop(namespace);
 }
+
+#[tokio::test]
+async fn a_kubeconfig_that_names_files_outside_the_credentials_folder_is_refused() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("credentials");
+    std::fs::create_dir(&folder).expect("made");
+    for name in ["token", "ca.pem", "cert.pem", "key.pem"] {
+        write(parent.path(), name, 0o600, "text");
+    }
+    let of = |cluster: &str, user: &str| {
+        format!(
+            "current-context: c\ncontexts:\n- name: c\n  context: {{cluster: k, user: u}}\n\
+             clusters:\n- name: k\n  cluster: {{server: 'https://k'{cluster}}}\nusers:\n- name: u\n  user: {user}\n"
+        )
+    };
+    let outside = parent.path().join("token").display().to_string();
+    let data = "client-certificate-data: dGV4dA==";
+    for (what, text) in [
+        ("token", of("", "{tokenFile: ../token}")),
+        ("token", of("", &format!("{{tokenFile: {outside}}}"))),
+        ("token", of("", &format!("{{tokenFile: {}/../token}}", folder.display()))),
+        ("certificate authority", of(", certificate-authority: ../ca.pem", "{token: abc}")),
+        ("client certificate", of(", insecure-skip-tls-verify: true", "{client-certificate: ../cert.pem}")),
+        ("client key", of(", insecure-skip-tls-verify: true", &format!("{{{data}, client-key: ../key.pem}}"))),
+    ] {
+        let path = write(&folder, "c1.kubeconfig", 0o600, &text);
+        let reason = load_below(&folder, &Connection::Kubeconfig { path, context: None }).expect_err(what);
+        let place = format!("is not below {}, where credentials belong: move it there", folder.display());
+        assert!(reason.starts_with(&format!("{what} {}", parent.path().display())), "{what}: {reason}");
+        assert!(reason.ends_with(&place), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn certificates_and_keys_larger_than_the_limit_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let large = folder.path().join("large.pem");
+    let file = std::fs::File::create(&large).expect("made");
+    file.set_len(super::super::limits::CREDENTIAL_BYTES + 1).expect("a sparse file");
+    let small = write(folder.path(), "small.pem", 0o600, "text");
+    std::fs::set_permissions(&large, std::fs::Permissions::from_mode(0o600)).expect("permissions");
+    let leaves = |certificate_authority, client_certificate| Connection::ApiServer {
+        url: "https://k".into(),
+        certificate_authority,
+        token: None,
+        client_certificate,
+        insecure_skip_verify: false,
+    };
+    let pair = |certificate: &PathBuf, key: &PathBuf| Some((certificate.clone(), key.clone()));
+    for (what, authority, pair) in [
+        ("certificate authority", Some(large.clone()), None),
+        ("client certificate", None, pair(&large, &small)),
+        ("client key", None, pair(&small, &large)),
+    ] {
+        let reason = load_below(folder.path(), &leaves(authority, pair)).expect_err(what);
+        assert_eq!(reason, format!("{what} {} is larger than 524288 bytes: is it the right file?", large.display()));
+    }
+}
