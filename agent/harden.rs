@@ -203,6 +203,14 @@ mod tests {
     }
 
     #[test]
+    fn every_folder_that_stays_readable_is_documented() {
+        let page = include_str!("../docs/security.md");
+        for path in SYSTEM.iter().filter(|path| !path.starts_with("/etc/") && !path.starts_with("/dev/")) {
+            assert!(page.contains(&format!("`{path}`")), "{path}");
+        }
+    }
+
+    #[test]
     fn the_capability_is_kept_until_used_once_and_then_dropped() {
         let has = |sets: fn(CapabilitySets) -> CapabilitySet| {
             sets(capabilities(None).expect("capabilities")).contains(CapabilitySet::SYS_ADMIN)

@@ -7,6 +7,7 @@ mod coverage;
 mod lab;
 mod links;
 mod pages;
+mod security;
 mod sentences;
 mod style;
 mod switch;
