@@ -58,6 +58,23 @@ pub struct PathError {
     pub expected: &'static str,
 }
 
+impl Element {
+    /// Creates a step into a container, leaf or leaf-list.
+    pub fn named(name: impl Into<Name>) -> Self {
+        Self { name: name.into(), keys: Vec::new() }
+    }
+
+    /// Returns the value of a key.
+    pub fn key(&self, name: &str) -> Option<&str> {
+        self.keys.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns whether the step allows this value of a key: it has the value, a wildcard, or no such key.
+    pub fn allows(&self, name: &str, value: &str) -> bool {
+        self.key(name).is_none_or(|key| key == "*" || key == value)
+    }
+}
+
 impl Path {
     /// Creates a path of these elements.
     pub fn new(elements: Vec<Element>) -> Self {
@@ -72,7 +89,7 @@ impl Path {
     /// Returns the path of a container, leaf or leaf-list below this node.
     #[must_use]
     pub fn child(self, name: impl Into<Name>) -> Self {
-        self.with(Element { name: name.into(), keys: Vec::new() })
+        self.with(Element::named(name))
     }
 
     /// Returns the path of a list entry below this node; keys are in the order of the list's `key` statement.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::committed;
 use crate::gnmi;
+use crate::path::Path;
 use crate::supervise::chain;
 
 /// The usual place for an entry for the agent: before the factory's last one, which drops everything else.
@@ -41,9 +42,11 @@ pub(super) async fn examine(gnmi: Option<&gnmi::Options>, servers: &[SocketAddr]
 }
 
 async fn of_server(gnmi: Option<&gnmi::Options>, server: SocketAddr) -> (String, Vec<String>) {
-    let path = format!("/acl/acl-filter[name=cpm][type={}]", family(server));
+    let filter = Path::default().child("acl").entry("acl-filter", &[("name", &"cpm"), ("type", &family(server))]);
     let filter = match gnmi {
-        Some(gnmi) => gnmi::get_config(&gnmi.endpoint, &gnmi.credentials, &path).await.map_err(|error| chain(&error)),
+        Some(gnmi) => gnmi::get_config(&gnmi.endpoint, &gnmi.credentials, &filter.to_string())
+            .await
+            .map_err(|error| chain(&error)),
         None => Err("gNMI does not answer".to_owned()),
     };
     let filter = match filter {

@@ -13,7 +13,7 @@ use super::entries::{self, Entries};
 use super::leaf::{Scalar, leaves};
 use super::link::{Cause, ConnectionEnd, Link};
 use super::neighbors::Neighbors;
-use super::path::{Elem, elems};
+use super::path::elems;
 use super::programming::{Part, Programming, Server, Slot};
 use super::subscriptions::{GivenUp, Plan, Rpc, SubscribedLeaf};
 use crate::model::adaptation::Asker;
@@ -21,6 +21,7 @@ use crate::model::event::{Event, SourceEvent};
 use crate::model::inquiry::{AddressKey, Asking, Inquiry, Question};
 use crate::model::source::SourceId;
 use crate::model::time::Timestamp;
+use crate::path::Element;
 use crate::supervise::{chain, words};
 use gnmi::subscribe_response::Response;
 use srl_proto::gnmi;
@@ -371,7 +372,7 @@ impl<'a> Connection<'a> {
         for path in &notification.delete {
             errors.extend(fib.delete(&elems(prefix, Some(path))).err().map(|error| error.to_string()));
         }
-        let mut read: Vec<(Vec<Elem>, Scalar)> = Vec::new();
+        let mut read: Vec<(Vec<Element>, Scalar)> = Vec::new();
         for update in &notification.update {
             let result = leaves(prefix, update, |path, value| read.push((path.to_vec(), value.clone())));
             errors.extend(result.err().map(|error| chain(&error)));

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::leaf::Scalar;
-use super::path::{Elem, names};
+use super::path::names;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{IpFamily, RouteTable};
+use crate::path::Element;
 
 /// A counter that is not a number.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,7 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Merges one leaf; returns `None` if it is not a counter or has not changed.
-    pub(super) fn set(&mut self, path: &[Elem], value: &Scalar) -> Result<Option<Counted>, CounterError> {
+    pub(super) fn set(&mut self, path: &[Element], value: &Scalar) -> Result<Option<Counted>, CounterError> {
         let names = names(path);
         let ["network-instance", "route-table", _, "statistics", leaf @ ("fib-failed-routes" | "active-routes")] =
             &*names
@@ -58,7 +59,7 @@ impl Counters {
     }
 
     /// Forgets the counters that a path covers.
-    pub(super) fn delete(&mut self, path: &[Elem]) {
+    pub(super) fn delete(&mut self, path: &[Element]) {
         let names = names(path);
         let whole = ["network-instance", "route-table", "*", "statistics"];
         let covers = names.iter().zip(whole).all(|(name, expected)| expected == "*" || *name == expected);
@@ -102,7 +103,7 @@ pub(super) fn tables(instance: &NetworkInstanceName) -> [RouteTable; 2] {
 }
 
 /// Returns the table that a path leads into.
-fn table(path: &[Elem]) -> Option<RouteTable> {
+fn table(path: &[Element]) -> Option<RouteTable> {
     let network_instance = NetworkInstanceName::from(path.first()?.key("name")?);
     Some(RouteTable { network_instance, family: IpFamily::from_container(&path.get(2)?.name)? })
 }
@@ -112,7 +113,7 @@ mod tests {
     use super::super::path::{elems, parse};
     use super::*;
 
-    fn path(family: &str, leaf: &str) -> Vec<Elem> {
+    fn path(family: &str, leaf: &str) -> Vec<Element> {
         let text = format!("/network-instance[name=default]/route-table/{family}/statistics{leaf}");
         elems(None, Some(&parse(&text).expect("a path")))
     }

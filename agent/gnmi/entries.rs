@@ -17,10 +17,11 @@ use tonic::Status;
 use super::client::Responses;
 use super::investigator::{Answering, Entry};
 use super::leaf::Scalar;
-use super::path::{Elem, names};
+use super::path::names;
 use super::programming::{Server, Slot};
 use crate::model::inquiry::AddressKey;
 use crate::model::names::NetworkInstanceName;
+use crate::path::Element;
 use srl_proto::gnmi;
 
 /// How long addresses are gathered before they are subscribed to.
@@ -237,7 +238,7 @@ impl Table {
     }
 
     /// Merges one leaf; leaves of something else are skipped.
-    pub(super) fn set(&mut self, path: &[Elem], value: &Scalar, now: Instant) {
+    pub(super) fn set(&mut self, path: &[Element], value: &Scalar, now: Instant) {
         let names = names(path);
         if names == [MEMBER[0], MEMBER[1], "oper-state"] {
             if let (Some(instance), Some(member)) = (path[0].key("name"), path[1].key("name")) {
@@ -262,7 +263,7 @@ impl Table {
     }
 
     /// Removes what a path covers: a leaf, an entry, or everything below a container.
-    pub(super) fn delete(&mut self, path: &[Elem]) {
+    pub(super) fn delete(&mut self, path: &[Element]) {
         let names = names(path);
         let at = |step: usize, key: &str, value: &str| path.get(step).is_none_or(|elem| elem.allows(key, value));
         if names.iter().zip(MEMBER).all(|(name, step)| *name == step) && names.len() <= MEMBER.len() + 1 {
@@ -328,7 +329,7 @@ mod tests {
 
     const ARP: &str = "/interface[name=irb1]/subinterface[index=1]/ipv4/arp/neighbor[ipv4-address=10.20.0.100]";
 
-    fn path(text: &str) -> Vec<Elem> {
+    fn path(text: &str) -> Vec<Element> {
         elems(None, Some(&parse(text).expect("a path")))
     }
 

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::leaf::Scalar;
-use super::path::{Elem, names};
+use super::path::names;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{FibFault, FibFaultKind, FibKey, RouteKey, RouteTable};
 use crate::model::time::Timestamp;
+use crate::path::{Element, Name};
 
 /// Most faulty entries that are kept; beyond that, the rest of the network instance counts as not covered. This bounds
 /// memory when the forwarding table is full.
@@ -32,7 +33,7 @@ pub(super) enum FibError {
 }
 
 /// The keys, by name, that distinguish an entry from others with the same prefix and owner.
-type Keys = Vec<(String, String)>;
+type Keys = Vec<(Name, String)>;
 
 /// The operations of one entry that are not known to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,11 +150,11 @@ impl Fib {
     /// before its successes, in whatever order they came.
     pub(super) fn set_all<'a>(
         &mut self,
-        leaves: impl Iterator<Item = (&'a [Elem], &'a Scalar)> + Clone,
+        leaves: impl Iterator<Item = (&'a [Element], &'a Scalar)> + Clone,
         at: Timestamp,
         errors: &mut Vec<String>,
     ) {
-        let is_failure = |path: &&[Elem]| path.last().is_some_and(|elem| elem.name == "last-failed-operation-type");
+        let is_failure = |path: &&[Element]| path.last().is_some_and(|elem| elem.name == "last-failed-operation-type");
         let failures = leaves.clone().filter(|(path, _)| is_failure(path));
         let others = leaves.filter(|(path, _)| !is_failure(path));
         for (path, value) in failures.chain(others) {
@@ -161,7 +162,7 @@ impl Fib {
         }
     }
 
-    fn set(&mut self, path: &[Elem], value: &Scalar, at: Timestamp) -> Result<(), FibError> {
+    fn set(&mut self, path: &[Element], value: &Scalar, at: Timestamp) -> Result<(), FibError> {
         let names = names(path);
         let ["network-instance", "route-table", _, "route", "fib-programming", leaf] = &*names else { return Ok(()) };
         let Some((key, keys)) = entry(path)? else { return Ok(()) };
@@ -181,7 +182,7 @@ impl Fib {
     }
 
     /// Removes what a path covers: a leaf, an entry, or everything below a container.
-    pub(super) fn delete(&mut self, path: &[Elem]) -> Result<(), FibError> {
+    pub(super) fn delete(&mut self, path: &[Element]) -> Result<(), FibError> {
         let names = names(path);
         match &*names {
             [] | ["network-instance"] | ["network-instance", "route-table", ..] => {}
@@ -201,7 +202,7 @@ impl Fib {
     }
 
     /// Returns the entries of a prefix that match the given keys. A path need not have all keys.
-    fn matching(&self, route: &RouteKey, step: &Elem) -> Vec<(FibKey, Keys)> {
+    fn matching(&self, route: &RouteKey, step: &Element) -> Vec<(FibKey, Keys)> {
         let first = FibKey { route: route.clone(), owner: Arc::from("") };
         let of_route = self.entries.range(first..).take_while(|(key, _)| key.route == *route);
         let of_owner = of_route.filter(|(key, _)| step.allows("route-owner", &key.owner));
@@ -209,7 +210,7 @@ impl Fib {
         entries.filter(|(_, keys)| keys.iter().all(|(name, value)| step.allows(name, value))).collect()
     }
 
-    fn delete_below(&mut self, path: &[Elem]) {
+    fn delete_below(&mut self, path: &[Element]) {
         let covered = |key: &FibKey| {
             let table = RouteTable::of(&key.route.network_instance, &key.route.prefix);
             path.first().is_none_or(|elem| elem.allows("name", key.route.network_instance.as_str()))
@@ -334,7 +335,7 @@ impl Fib {
 }
 
 /// Returns the prefix that a path leads to or below; `None` if it does not lead to a single one.
-fn prefix(path: &[Elem]) -> Result<Option<RouteKey>, FibError> {
+fn prefix(path: &[Element]) -> Result<Option<RouteKey>, FibError> {
     let (Some(instance), Some(route)) = (path.first().and_then(|elem| elem.key("name")), path.get(3)) else {
         return Ok(None);
     };
@@ -347,7 +348,7 @@ fn prefix(path: &[Elem]) -> Result<Option<RouteKey>, FibError> {
 }
 
 /// Returns the entry that a path leads below.
-fn entry(path: &[Elem]) -> Result<Option<(FibKey, Keys)>, FibError> {
+fn entry(path: &[Element]) -> Result<Option<(FibKey, Keys)>, FibError> {
     let Some(route) = prefix(path)? else { return Ok(None) };
     let step = &path[3];
     let owner = Arc::from(step.key("route-owner").unwrap_or_default());
@@ -369,7 +370,7 @@ mod tests {
     const SUCCESS: &str = "last-successful-operation-type";
     const SUCCESS_AT: &str = "last-successful-operation-timestamp";
 
-    fn path(prefix: &str, owner: &str, below: &str) -> Vec<Elem> {
+    fn path(prefix: &str, owner: &str, below: &str) -> Vec<Element> {
         let keys = format!("[ipv4-prefix={prefix}][route-type=bgp][route-owner={owner}][id=0]");
         let text = format!("/network-instance[name=default]/route-table/ipv4-unicast/route{keys}{below}");
         elems(None, Some(&parse(&text).expect("a path")))
@@ -522,7 +523,7 @@ mod tests {
         let mut fib = live();
         tell(&mut fib, 1, "10.0.0.1/32", "bgp_mgr", &[(FAILED, "add")]);
         let mut other = path("10.0.0.1/32", "bgp_mgr", "");
-        other[2].name = "ipv6-unicast".to_owned();
+        other[2].name = "ipv6-unicast".into();
         fib.delete(&other[..3]).expect("a path");
         assert_eq!(fib.faults().count(), 1);
         fib.delete(&path("10.0.0.1/32", "bgp_mgr", "")[..3]).expect("a path");

@@ -8,8 +8,9 @@ use super::fib::Fib;
 use super::investigator;
 use super::leaf::{Scalar, leaves};
 use super::neighbors::Neighbors;
-use super::path::{Elem, elems};
+use super::path::elems;
 use crate::model::event::{Event, Update};
+use crate::path::Element;
 use gnmi::subscribe_response::Response;
 use srl_proto::gnmi;
 
@@ -22,7 +23,7 @@ pub(crate) fn subscription(bytes: &[u8]) -> Vec<Event> {
     };
     let prefix = notification.prefix.as_ref();
     let (mut neighbors, mut counters, mut fib) = (Neighbors::default(), Counters::default(), Fib::default());
-    let mut read: Vec<(Vec<Elem>, Scalar)> = Vec::new();
+    let mut read: Vec<(Vec<Element>, Scalar)> = Vec::new();
     for update in &notification.update {
         // Skips unreadable leaves, like the source.
         let _ = leaves(prefix, update, |path, value| read.push((path.to_vec(), value.clone())));

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use tonic::{Code, Status};
 
 use super::client::{Client, Credentials, CredentialsError, Refusal, refusal};
-use super::path::{Elem, bare, elems, parse};
+use super::path::{bare, elems, parse};
 use crate::model::adaptation::Refused;
-use crate::path::PathError;
+use crate::path::{Element, PathError};
 use crate::server_addr::{ConnectError, ServerAddr};
 use crate::supervise::words;
 use gnmi::get_request::DataType;
@@ -134,7 +134,7 @@ async fn bounded<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, 
 }
 
 /// Puts every update of a response in its place below the requested path.
-fn compose(asked: &[Elem], response: gnmi::GetResponse) -> Result<Value, serde_json::Error> {
+fn compose(asked: &[Element], response: gnmi::GetResponse) -> Result<Value, serde_json::Error> {
     let mut whole = Value::Null;
     for notification in response.notification {
         for update in notification.update {
@@ -155,9 +155,9 @@ fn compose(asked: &[Elem], response: gnmi::GetResponse) -> Result<Value, serde_j
 }
 
 /// Returns the member, or the list entry, that a step leads to.
-fn dig(value: Value, step: &Elem) -> Value {
+fn dig(value: Value, step: &Element) -> Value {
     let Value::Object(mut members) = value else { return Value::Null };
-    match members.remove(&step.name) {
+    match members.remove(&*step.name) {
         Some(Value::Array(entries)) if !step.keys.is_empty() => {
             entries.into_iter().find(|entry| is_entry(entry, step)).unwrap_or_default()
         }
@@ -165,20 +165,20 @@ fn dig(value: Value, step: &Elem) -> Value {
     }
 }
 
-fn is_entry(entry: &Value, step: &Elem) -> bool {
+fn is_entry(entry: &Value, step: &Element) -> bool {
     let key_of =
         |key: &str| entry.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     step.keys.iter().all(|(key, wanted)| key_of(key).as_ref() == Some(wanted))
 }
 
 /// Merges a value into `whole` below these steps.
-fn place(whole: &mut Value, below: &[Elem], value: Value) {
+fn place(whole: &mut Value, below: &[Element], value: Value) {
     let Some((step, below)) = below.split_first() else { return merge(whole, value) };
     if !whole.is_object() {
         *whole = Value::Object(Map::new());
     }
     let Some(members) = whole.as_object_mut() else { return };
-    let member = members.entry(step.name.clone()).or_insert(Value::Null);
+    let member = members.entry(step.name.to_string()).or_insert(Value::Null);
     if step.keys.is_empty() {
         return place(member, below, value);
     }
@@ -187,7 +187,7 @@ fn place(whole: &mut Value, below: &[Elem], value: Value) {
     }
     let Some(entries) = member.as_array_mut() else { return };
     let index = entries.iter().position(|entry| is_entry(entry, step)).unwrap_or_else(|| {
-        let keys = step.keys.iter().map(|(key, value)| (key.clone(), Value::String(value.clone())));
+        let keys = step.keys.iter().map(|(key, value)| (key.to_string(), Value::String(value.clone())));
         entries.push(Value::Object(keys.collect()));
         entries.len() - 1
     });

@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 
-use super::path::{Elem, bare, elems};
+use super::path::{bare, elems, entry};
+use crate::path::Element;
 use gnmi::typed_value::Value as Typed;
 use srl_proto::gnmi;
 
@@ -62,7 +63,7 @@ pub(super) enum UpdateError {
 pub(super) fn leaves(
     prefix: Option<&gnmi::Path>,
     update: &gnmi::Update,
-    mut each: impl FnMut(&[Elem], &Scalar),
+    mut each: impl FnMut(&[Element], &Scalar),
 ) -> Result<(), UpdateError> {
     let mut path = elems(prefix, update.path.as_ref());
     let json = match update.val.as_ref().and_then(|value| value.value.as_ref()).ok_or(UpdateError::Type)? {
@@ -90,7 +91,7 @@ fn typed(value: &Typed) -> Result<Scalar, UpdateError> {
     })
 }
 
-fn walk(path: &mut Vec<Elem>, value: &Value, each: &mut impl FnMut(&[Elem], &Scalar)) {
+fn walk(path: &mut Vec<Element>, value: &Value, each: &mut impl FnMut(&[Element], &Scalar)) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
@@ -108,17 +109,17 @@ fn walk(path: &mut Vec<Elem>, value: &Value, each: &mut impl FnMut(&[Elem], &Sca
     }
 }
 
-fn member(path: &mut Vec<Elem>, name: &str, value: &Value, each: &mut impl FnMut(&[Elem], &Scalar)) {
+fn member(path: &mut Vec<Element>, name: &str, value: &Value, each: &mut impl FnMut(&[Element], &Scalar)) {
     let Value::Array(entries) = value else {
-        path.push(Elem::named(name));
+        path.push(Element::named(name.to_owned()));
         walk(path, value, each);
         path.pop();
         return;
     };
-    for entry in entries {
-        let Some(step) = entry.as_object().and_then(|object| Elem::entry(name, object)) else { continue };
+    for value in entries {
+        let Some(step) = value.as_object().and_then(|object| entry(name, object)) else { continue };
         path.push(step);
-        walk(path, entry, each);
+        walk(path, value, each);
         path.pop();
     }
 }

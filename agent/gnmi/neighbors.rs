@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::leaf::Scalar;
 use super::notifications::Notifications;
-use super::path::{Elem, names};
+use super::path::names;
 use super::published::Published;
 use crate::model::event::Update;
 use crate::model::inquiry::NeighborWords;
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{Neighbor, NeighborKey, PeerAddress, SessionState};
 use crate::model::time::Timestamp;
+use crate::path::Element;
 
 /// The steps to a neighbor.
 const NEIGHBOR: [&str; 4] = ["network-instance", "protocols", "bgp", "neighbor"];
@@ -69,7 +70,7 @@ const MOST_LAST_WORDS: usize = 4096;
 
 impl Neighbors {
     /// Merges one leaf; returns false if it is not of a neighbor.
-    pub(super) fn set(&mut self, path: &[Elem], value: &Scalar) -> Result<bool, NeighborError> {
+    pub(super) fn set(&mut self, path: &[Element], value: &Scalar) -> Result<bool, NeighborError> {
         let names = names(path);
         let Some(leaf) = names.strip_prefix(&NEIGHBOR) else { return Ok(false) };
         let (Some(instance), Some(peer)) = (path[0].key("name"), path[3].key("peer-address")) else {
@@ -107,7 +108,7 @@ impl Neighbors {
     }
 
     /// Removes what a path covers: a leaf, a neighbor, or everything below a container.
-    pub(super) fn delete(&mut self, path: &[Elem]) {
+    pub(super) fn delete(&mut self, path: &[Element]) {
         let names = names(path);
         if !names.iter().zip(NEIGHBOR).all(|(name, expected)| *name == expected) {
             return;
@@ -180,12 +181,11 @@ fn peer_address(text: &str) -> Result<PeerAddress, NeighborError> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::path::{elems, escaped, parse};
+    use super::super::path::{elems, neighbor, parse};
     use super::*;
 
-    fn path(instance: &str, peer: &str, leaf: &str) -> Vec<Elem> {
-        let peer = escaped(peer);
-        let text = format!("/network-instance[name={instance}]/protocols/bgp/neighbor[peer-address={peer}]{leaf}");
+    fn path(instance: &str, peer: &str, leaf: &str) -> Vec<Element> {
+        let text = format!("{}{leaf}", neighbor(&instance, &peer));
         elems(None, Some(&parse(&text).expect("a path")))
     }
 

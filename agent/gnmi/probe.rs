@@ -10,12 +10,13 @@ use tonic::Status;
 use super::client::{Client, Refusal, refusal};
 use super::investigator::questions_of_each_kind;
 use super::link::Options;
-use super::path::parse;
+use super::path::wire;
 use super::source::unreachable;
 use super::subscriptions::{Plan, Rpc};
 use crate::model::adaptation::Refused;
 use crate::model::inquiry::AddressKey;
 use crate::model::names::NetworkInstanceName;
+use crate::path::Path;
 use crate::server_addr::ConnectError;
 use crate::supervise::{chain, words};
 use srl_proto::gnmi;
@@ -140,9 +141,9 @@ async fn refused_tables(client: &Client, encoding: gnmi::Encoding) -> Result<Vec
 }
 
 /// Returns whether a Get of these paths is refused because of one of them.
-async fn refuses(client: &Client, encoding: gnmi::Encoding, paths: &[String]) -> Result<bool, Status> {
+async fn refuses(client: &Client, encoding: gnmi::Encoding, paths: &[Path]) -> Result<bool, Status> {
     let request = gnmi::GetRequest {
-        path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
+        path: paths.iter().map(wire).collect(),
         r#type: gnmi::get_request::DataType::State.into(),
         encoding: encoding.into(),
         ..Default::default()

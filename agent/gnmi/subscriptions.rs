@@ -4,13 +4,16 @@
 //! same subscription. Only without a simpler form, the least needed leaf is left out.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::path::{escaped, parse};
+use super::path::{neighbor, network_instance, route, route_table, wire};
 use crate::model::adaptation::Refused;
 use crate::model::inquiry::AddressKey;
 use crate::model::names::NetworkInstanceName;
+use crate::model::switch::IpFamily;
+use crate::path::Path;
 use srl_proto::gnmi;
 
 /// The leaves that are subscribed to.
@@ -137,47 +140,41 @@ pub(super) enum GivenUp {
 
 impl SubscribedLeaf {
     /// Returns the leaf's paths: one per address family, if there are two, and all of a group.
-    fn paths(self, instance: &str) -> Vec<String> {
-        let instance = format!("/network-instance[name={}]", escaped(instance));
-        let neighbor = format!("{instance}/protocols/bgp/neighbor[peer-address=*]");
-        let routes = |below: &dyn Fn(&str) -> String| {
-            ["ipv4", "ipv6"].map(|family| format!("{instance}/route-table/{family}-unicast{}", below(family))).into()
+    fn paths(self, instance: &str) -> Vec<Path> {
+        let neighbor = || neighbor(&instance, &"*");
+        let statistics = |leaf: &'static str| {
+            IpFamily::ALL.map(|family| route_table(&instance, family).child("statistics").child(leaf)).into()
         };
-        let programming = |leaf: &str| {
-            routes(&|family| {
-                format!(
-                    "/route[{family}-prefix=*][route-type=*][route-owner=*][id=*][origin-network-instance=*]\
-                     /fib-programming/{leaf}"
-                )
-            })
+        let programming = |leaf: &'static str| {
+            IpFamily::ALL.map(|family| route(&instance, family, &"*").child("fib-programming").child(leaf)).into()
         };
         match self {
-            Self::SessionState => vec![format!("{neighbor}/session-state")],
-            Self::LastEstablished => vec![format!("{neighbor}/last-established")],
-            Self::DynamicNeighbor => vec![format!("{neighbor}/dynamic-neighbor")],
-            Self::ReceivedRoutes => vec![format!("{neighbor}/afi-safi[afi-safi-name=*]/received-routes")],
+            Self::SessionState => vec![neighbor().child("session-state")],
+            Self::LastEstablished => vec![neighbor().child("last-established")],
+            Self::DynamicNeighbor => vec![neighbor().child("dynamic-neighbor")],
+            Self::ReceivedRoutes => {
+                vec![neighbor().entry("afi-safi", &[("afi-safi-name", &"*")]).child("received-routes")]
+            }
             Self::LastWords => ["received-messages", "sent-messages"]
                 .iter()
                 .flat_map(|way| ["time", "error-code", "error-subcode"].map(|leaf| (way, leaf)))
-                .map(|(way, leaf)| format!("{neighbor}/{way}/last-notification-{leaf}"))
+                .map(|(way, leaf)| neighbor().child(*way).child(format!("last-notification-{leaf}")))
                 .collect(),
-            Self::FailedCount => routes(&|_| "/statistics/fib-failed-routes".to_owned()),
-            Self::ActiveCount => routes(&|_| "/statistics/active-routes".to_owned()),
+            Self::FailedCount => statistics("fib-failed-routes"),
+            Self::ActiveCount => statistics("active-routes"),
             Self::LastFailed => programming("last-failed-operation-type"),
             Self::Pending => programming("pending-operation-type"),
             Self::Suppressed => programming("suppressed"),
             Self::SuccessType => programming("last-successful-operation-type"),
             Self::SuccessTime => programming("last-successful-operation-timestamp"),
-            Self::Answering => [("ipv4/arp", "ipv4"), ("ipv6/neighbor-discovery", "ipv6")]
-                .map(|(table, family)| entry_path(table, family, "*"))
-                .into(),
-            Self::Clock => vec!["/system/information/current-datetime".to_owned()],
+            Self::Answering => IpFamily::ALL.map(|family| entry_path(family, &"*")).into(),
+            Self::Clock => vec![Path::default().child("system").child("information").child("current-datetime")],
         }
     }
 
     /// Returns the leaf as an operator would name it.
     pub(super) fn words(self) -> String {
-        self.paths("*").swap_remove(0)
+        self.paths("*").swap_remove(0).to_string()
     }
 }
 
@@ -270,7 +267,7 @@ impl Plan {
     fn request(
         &self,
         rpc: Rpc,
-        paths: impl Iterator<Item = (SubscribedLeaf, String)>,
+        paths: impl Iterator<Item = (SubscribedLeaf, Path)>,
         updates_only: bool,
     ) -> gnmi::SubscribeRequest {
         let list = gnmi::SubscriptionList {
@@ -286,8 +283,8 @@ impl Plan {
         }
     }
 
-    fn subscription(&self, rpc: Rpc, leaf: SubscribedLeaf, path: &str) -> gnmi::Subscription {
-        let mut path = parse(path).expect("paths made here are paths");
+    fn subscription(&self, rpc: Rpc, leaf: SubscribedLeaf, path: &Path) -> gnmi::Subscription {
+        let mut path = wire(path);
         if !self.uses(rpc, Feature::Wildcards) {
             path.elem.iter_mut().for_each(|elem| elem.key.retain(|_, value| value != "*"));
         }
@@ -359,36 +356,33 @@ impl Plan {
 
     /// Returns the optional leaves that a refusal names.
     fn named(&self, rpc: Rpc, refusal: &str) -> Vec<SubscribedLeaf> {
-        let needed = SubscribedLeaf::SessionState.words();
         let element = refusal.split(['\'', '"', '`']).nth(1).unwrap_or_default();
-        if element.is_empty() || rpc == Rpc::State && steps(&needed).any(|step| step == element) {
+        let names = |path: &Path| path.elements().iter().any(|step| step.name == element);
+        if element.is_empty() || rpc == Rpc::State && SubscribedLeaf::SessionState.paths("*").iter().any(names) {
             return Vec::new();
         }
-        let names = |path: &String| steps(path).any(|step| step == element);
         self.wanted(rpc).filter(|leaf| leaf.paths("*").iter().any(names)).collect()
     }
 }
 
-fn entry_path(table: &str, family: &str, address: &str) -> String {
-    format!("/interface[name=*]/subinterface[index=*]/{table}/neighbor[{family}-address={address}]/link-layer-address")
+fn entry_path(family: IpFamily, address: &dyn Display) -> Path {
+    let (version, table, key) = match family {
+        IpFamily::Ipv4 => ("ipv4", "arp", "ipv4-address"),
+        IpFamily::Ipv6 => ("ipv6", "neighbor-discovery", "ipv6-address"),
+    };
+    let subinterface = Path::default().entry("interface", &[("name", &"*")]).entry("subinterface", &[("index", &"*")]);
+    let table = subinterface.child(version).child(table);
+    table.entry("neighbor", &[(key, address)]).child("link-layer-address")
 }
 
 /// Returns the path of the ARP or ND entry of an address.
-pub(super) fn entry_of(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(_) => entry_path("ipv4/arp", "ipv4", &address.to_string()),
-        IpAddr::V6(_) => entry_path("ipv6/neighbor-discovery", "ipv6", &address.to_string()),
-    }
+pub(super) fn entry_of(address: IpAddr) -> Path {
+    entry_path(IpFamily::of(address), &address)
 }
 
 /// Returns the path of the subinterfaces of a network instance.
-pub(super) fn members_of(instance: &NetworkInstanceName) -> String {
-    format!("/network-instance[name={}]/interface[name=*]/oper-state", escaped(instance.as_str()))
-}
-
-/// Returns the names in a path without slashes in its keys.
-fn steps(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|step| step.split('[').next())
+pub(super) fn members_of(instance: &NetworkInstanceName) -> Path {
+    network_instance(instance).entry("interface", &[("name", &"*")]).child("oper-state")
 }
 
 #[cfg(test)]

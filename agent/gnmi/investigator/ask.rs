@@ -1,9 +1,12 @@
 //! Makes gNMI paths for questions. All known keys are in the paths: a wildcard for a prefix would return a whole table.
 
-use super::super::path::escaped;
+use std::fmt::Display;
+
+use super::super::path::{neighbor, network_instance, route};
 use super::super::subscriptions::{entry_of, members_of};
-use crate::model::inquiry::{AddressKey, PathKey, Question};
-use crate::model::switch::NeighborKey;
+use crate::model::inquiry::{PathKey, Question};
+use crate::model::switch::IpFamily;
+use crate::path::Path;
 
 /// The kind of a question. A server that does not have the tables of one kind may have those of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,71 +54,58 @@ impl Extent {
 }
 
 /// Returns the paths for a question.
-pub(super) fn paths(question: &Question, extent: Extent) -> Vec<String> {
+pub(super) fn paths(question: &Question, extent: Extent) -> Vec<Path> {
     match question {
-        Question::Neighbor(key) => vec![neighbor(key)],
-        Question::Place(key) => place(key),
+        Question::Neighbor(key) => vec![neighbor(&key.network_instance, &key.peer)],
+        Question::Place(key) => vec![entry_of(key.address), members_of(&key.network_instance)],
         Question::Path(key) => path(key, extent),
-        Question::Instance(name) => vec![format!("/network-instance[name={}]/type", escaped(name.as_str()))],
+        Question::Instance(name) => vec![network_instance(name).child("type")],
     }
 }
 
-fn neighbor(key: &NeighborKey) -> String {
-    let (instance, peer) = (escaped(key.network_instance.as_str()), escaped(&key.peer.to_string()));
-    format!("/network-instance[name={instance}]/protocols/bgp/neighbor[peer-address={peer}]")
-}
-
-/// Returns the paths of the ARP/ND entry and of the network instance's subinterfaces, because several network instances
-/// may have an entry for the same address.
-fn place(key: &AddressKey) -> Vec<String> {
-    vec![entry_of(key.address), members_of(&key.network_instance)]
-}
-
-fn path(key: &PathKey, extent: Extent) -> Vec<String> {
-    let (instance, prefix) = (escaped(key.network_instance.as_str()), key.prefix);
-    let neighbor = if extent.all_neighbors { "*".to_owned() } else { key.neighbor.to_string() };
-    let family = if prefix.addr().is_ipv4() { "ipv4" } else { "ipv6" };
-    let rib = format!(
-        "/network-instance[name={instance}]/bgp-rib/afi-safi[afi-safi-name={family}-unicast]/{family}-unicast/rib-in-out"
-    );
-    let row = format!("route[prefix={prefix}][neighbor={neighbor}][path-id=*]");
-    let table = format!(
-        "/network-instance[name={instance}]/route-table/{family}-unicast/route[{family}-prefix={prefix}][route-type=*]\
-         [route-owner=*][id=*][origin-network-instance=*]/preference"
-    );
-    let bgp = format!("/network-instance[name={instance}]/protocols/bgp");
+fn path(key: &PathKey, extent: Extent) -> Vec<Path> {
+    let (instance, prefix, family) = (&key.network_instance, key.prefix, IpFamily::of(key.prefix.addr()));
+    let peer: &dyn Display = if extent.all_neighbors { &"*" } else { &key.neighbor };
+    let of_family =
+        network_instance(instance).child("bgp-rib").entry("afi-safi", &[("afi-safi-name", &family.container())]);
+    let rib = of_family.child(family.container()).child("rib-in-out");
+    let rows = ["rib-in-pre", "rib-in-post"]
+        .map(|of| rib.clone().child(of).entry("route", &[("prefix", &prefix), ("neighbor", peer), ("path-id", &"*")]));
     // If BGP selected another path, this neighbor's is not in the route table; its preference is the configured one.
-    let peer_type = format!("{bgp}/neighbor[peer-address={}]/peer-type", key.neighbor);
-    let preference = format!("{bgp}/preference");
-    let rows = ["rib-in-pre", "rib-in-post"].map(|of| format!("{rib}/{of}/{row}"));
-    rows.into_iter().chain([peer_type, preference]).chain(extent.table.then_some(table)).collect()
+    let peer_type = neighbor(instance, &key.neighbor).child("peer-type");
+    let preference = network_instance(instance).child("protocols").child("bgp").child("preference");
+    let table = extent.table.then(|| route(instance, family, &prefix).child("preference"));
+    rows.into_iter().chain([peer_type, preference]).chain(table).collect()
 }
 
 /// Returns the paths for where a MAC address was learned, in the network instances that an IRB belongs to.
-pub(super) fn mac(irb: &str, address: &str) -> Vec<String> {
+pub(super) fn mac(irb: &str, address: &str) -> Vec<Path> {
+    let table = network_instance(&"*").child("bridge-table").child("mac-table");
     vec![
-        format!("/network-instance[name=*]/bridge-table/mac-table/mac[address={address}]/destination"),
-        format!("/network-instance[name=*]/interface[name={}]/oper-state", escaped(irb)),
+        table.entry("mac", &[("address", &address)]).child("destination"),
+        network_instance(&"*").entry("interface", &[("name", &irb)]).child("oper-state"),
     ]
 }
 
 /// Returns the paths for the state of a port.
-pub(super) fn port(name: &str) -> Vec<String> {
-    let interface = format!("/interface[name={}]", escaped(name));
-    ["oper-state", "oper-down-reason", "last-change"].map(|leaf| format!("{interface}/{leaf}")).into()
+pub(super) fn port(name: &str) -> Vec<Path> {
+    states_of(&Path::default().entry("interface", &[("name", &name)]))
 }
 
 /// Returns the paths for the state of a subinterface (`irb1.1`).
-pub(super) fn subinterface(name: &str) -> Vec<String> {
+pub(super) fn subinterface(name: &str) -> Vec<Path> {
     let Some((interface, index)) = name.rsplit_once('.') else { return Vec::new() };
-    let subinterface = format!("/interface[name={}]/subinterface[index={index}]", escaped(interface));
-    ["oper-state", "oper-down-reason", "last-change"].map(|leaf| format!("{subinterface}/{leaf}")).into()
+    states_of(&Path::default().entry("interface", &[("name", &interface)]).entry("subinterface", &[("index", &index)]))
+}
+
+fn states_of(interface: &Path) -> Vec<Path> {
+    ["oper-state", "oper-down-reason", "last-change"].map(|leaf| interface.clone().child(leaf)).into()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::path::parse;
     use super::*;
+    use crate::model::inquiry::AddressKey;
 
     #[test]
     fn requests_for_a_path_or_place_have_no_wildcard_prefix_or_address() {
@@ -127,14 +117,10 @@ mod tests {
         };
         let place = AddressKey { network_instance: "red".into(), address };
         for question in [Question::Path(path), Question::Place(place)] {
-            for text in paths(&question, Extent::FULL) {
-                let path = parse(&text).expect("a path");
-                let keys = path.elem.iter().flat_map(|elem| &elem.key);
+            for path in paths(&question, Extent::FULL) {
+                let keys = path.elements().iter().flat_map(|step| &step.keys);
                 for (name, value) in keys {
-                    assert!(
-                        !matches!(name.as_str(), "prefix" | "ipv4-prefix" | "neighbor" | "ipv4-address")
-                            || value != "*"
-                    );
+                    assert!(!matches!(&**name, "prefix" | "ipv4-prefix" | "neighbor" | "ipv4-address") || value != "*");
                 }
             }
         }
@@ -143,7 +129,7 @@ mod tests {
     #[test]
     fn a_subinterface_is_requested_by_interface_and_index() {
         let path = &subinterface("ethernet-1/1.4")[0];
-        assert_eq!(path, "/interface[name=ethernet-1/1]/subinterface[index=4]/oper-state");
+        assert_eq!(path.to_string(), "/interface[name=ethernet-1/1]/subinterface[index=4]/oper-state");
         assert!(subinterface("mgmt").is_empty());
     }
 }

@@ -32,12 +32,13 @@ use self::read::{Leaves, remember};
 use super::client::{Client, Refusal, refusal};
 use super::leaf::leaves;
 use super::neighbors::Neighbors;
-use super::path::parse;
+use super::path::wire;
 use super::requests::Requests;
 use crate::model::inquiry::{AddressKey, Answer, Asking, Finding, Inquiry, PathKey, Place, Question};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{IpFamily, NeighborKey, PeerAddress};
 use crate::model::time::Timestamp;
+use crate::path::Path;
 use crate::supervise::words;
 use srl_proto::gnmi;
 
@@ -100,7 +101,7 @@ struct Running {
 }
 
 /// Returns the paths of one question of each kind about an address, with the name of the table they are in.
-pub(super) fn questions_of_each_kind(address: IpAddr) -> impl Iterator<Item = (&'static str, Vec<String>)> {
+pub(super) fn questions_of_each_kind(address: IpAddr) -> impl Iterator<Item = (&'static str, Vec<Path>)> {
     let network_instance = NetworkInstanceName::from("default");
     let peer = PeerAddress { ip: address, interface: None };
     let prefix = IpNet::from(address);
@@ -266,7 +267,7 @@ impl Investigator {
         let _ = self.gets.admit(now);
         debug!(paths = paths.len(), "looking into what is not up");
         let request = gnmi::GetRequest {
-            path: paths.iter().filter_map(|path| parse(path).ok()).collect(),
+            path: paths.iter().map(wire).collect(),
             // `admin-state`, `peer-as` and `local-as` are configuration, which some servers leave out of state.
             r#type: gnmi::get_request::DataType::All.into(),
             encoding: encoding.into(),
@@ -314,7 +315,7 @@ impl Investigator {
         Extent { all_neighbors: !self.has_rows && routes <= FEW, table: routes <= FEW }
     }
 
-    fn paths_of(&self, stage: &Stage) -> BTreeSet<String> {
+    fn paths_of(&self, stage: &Stage) -> BTreeSet<Path> {
         match stage {
             Stage::Questions(questions) => {
                 let extent = self.extent();

@@ -7,14 +7,15 @@ use ipnet::IpNet;
 
 use super::super::leaf::Scalar;
 use super::super::notifications::Notifications;
-use super::super::path::{Elem, bare, names};
+use super::super::path::{bare, names};
 use crate::model::inquiry::{AddressKey, Down, NeighborWords, Path, PathKey, Place, RibRoute};
 use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{IpFamily, NeighborKey};
+use crate::path::Element;
 
 /// The leaves of one answer.
 #[derive(Debug, Default)]
-pub(super) struct Leaves(pub(super) Vec<(Vec<Elem>, Scalar)>);
+pub(super) struct Leaves(pub(super) Vec<(Vec<Element>, Scalar)>);
 
 /// An ARP/ND entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(in crate::gnmi) struct Entry {
 
 impl Leaves {
     /// Returns the leaves whose path has these names, each with its whole path.
-    fn at<'a>(&'a self, wanted: &'a [&str]) -> impl Iterator<Item = (&'a [Elem], &'a Scalar)> {
+    fn at<'a>(&'a self, wanted: &'a [&str]) -> impl Iterator<Item = (&'a [Element], &'a Scalar)> {
         let all = self.0.iter().map(|(path, value)| (path.as_slice(), value));
         all.filter(move |(path, _)| {
             path.len() == wanted.len() && names(path).iter().zip(wanted).all(|(one, other)| one == other)
@@ -135,7 +136,7 @@ impl Leaves {
         })
     }
 
-    fn down(&self, container: &[&str], own: impl Fn(&[Elem]) -> bool) -> Option<Down> {
+    fn down(&self, container: &[&str], own: impl Fn(&[Element]) -> bool) -> Option<Down> {
         let leaf = |leaf: &str| {
             let path: Vec<&str> = container.iter().copied().chain([leaf]).collect();
             self.0.iter().find(|(at, _)| names(at) == path && own(at)).and_then(|(_, value)| value.text())
@@ -218,7 +219,7 @@ impl Leaves {
     /// Returns the configured preference of routes from a neighbor.
     fn bgp_preference(&self, key: &PathKey) -> Option<u32> {
         let (instance, neighbor) = (key.network_instance.as_str(), key.neighbor.to_string());
-        let own = |path: &[Elem]| path[0].key("name") == Some(instance);
+        let own = |path: &[Element]| path[0].key("name") == Some(instance);
         let mut types = self.at(&["network-instance", "protocols", "bgp", "neighbor", "peer-type"]);
         let of_neighbor =
             types.find(|(path, _)| own(path) && path[3].key("peer-address") == Some(neighbor.as_str()))?;
@@ -237,7 +238,7 @@ const BGP_OWNER: &str = "bgp_mgr";
 const ARP: &[&str] = &["interface", "subinterface", "ipv4", "arp", "neighbor", "link-layer-address"];
 const ND: &[&str] = &["interface", "subinterface", "ipv6", "neighbor-discovery", "neighbor", "link-layer-address"];
 
-fn is_prefix(step: &Elem, key: &str, prefix: IpNet) -> bool {
+fn is_prefix(step: &Element, key: &str, prefix: IpNet) -> bool {
     step.key(key).and_then(|text| text.parse::<IpNet>().ok()) == Some(prefix)
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::super::path::parse;
 use super::*;
 use crate::model::inquiry::{NeighborWords, PathKey};
 use crate::model::switch::{NeighborKey, PeerAddress};
