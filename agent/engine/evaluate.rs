@@ -359,9 +359,10 @@ fn in_order(mut services: Vec<ServiceChange>) -> Vec<Change> {
     services.into_iter().map(|it| Change::Service(it.cluster, it.key, it.view)).collect()
 }
 
-/// Returns how VIPs that have a route are announced.
+/// Returns how VIPs that have a route are announced. A route without next-hops shows nothing: they may never have
+/// arrived.
 fn announced(view: &ServiceView) -> Vec<(IpAddr, Announcement)> {
-    let routed = view.vips.iter().filter(|vip| vip.route.is_some());
+    let routed = view.vips.iter().filter(|vip| vip.route.is_some() && vip.installed > 0);
     routed.filter_map(|vip| Some((vip.address, vip.announcement?))).collect()
 }
 

@@ -323,7 +323,7 @@ impl<'a> Oracle<'a> {
         Some(if first.kind == NextHopKind::Vtep { Vantage::Remote } else { Vantage::Local })
     }
 
-    /// Returns how VIPs with a route are announced now.
+    /// Returns how VIPs with a route that has next-hops are announced now.
     pub(super) fn announced(&self) -> BTreeMap<(ClusterName, IpAddr), Announcement> {
         let mut seen = BTreeMap::new();
         for cluster in self.clusters() {
@@ -331,6 +331,7 @@ impl<'a> Oracle<'a> {
                 let Ok(Some(found)) = self.find(subject) else { continue };
                 let l2 = self.is_l2(subject, Some(&found));
                 let routed = if l2 { found.0.is_l2() } else { found.1 != Standing::Other };
+                let routed = routed && (found.0.connected() || !found.0.next_hops.is_empty());
                 let by = if l2 { Announcement::L2 } else { Announcement::Bgp };
                 seen.extend(routed.then(|| ((cluster.name.clone(), subject.vip), by)));
             }
