@@ -177,7 +177,7 @@ coverage: deps-test ## Measures which lines tests cover (COVER='--lib --test eng
 
 mutants: deps-test ## Finds changes of the engine (MUTATE='agent/engine/judge/**') that its tests do not detect.
 	@packaging/need-cargo-tool cargo-mutants $(MUTANTS)
-	cargo mutants --in-place --file '$(MUTATE)' --test-package srl-k8s-services $(ARGS) -- --lib --test engine
+	cargo mutants --in-place --file '$(MUTATE)' --test-package srl-k8s-services --cargo-arg=--lib --cargo-arg=--test=engine $(ARGS)
 
 bench: ## Measures the budgets of the static program; docs/performance.md has the figures.
 	@$(MAKE) --no-print-directory release TARGETS=$$(uname -m)-unknown-linux-musl
