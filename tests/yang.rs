@@ -524,6 +524,7 @@ fn nodes() -> Vec<Change> {
     };
     let view = |n: usize| NodeView {
         fabric_addresses: [ip("10.0.0.1"), ip("2001:db8::1")][..n % 3].into(),
+        vacant_names: Box::default(),
         peers: [peer(n, "10.0.0.1"), peer(n + 1, "2001:db8::1")][..(n + 1) % 3].into(),
         attachment: AttachmentState::ALL[n % AttachmentState::ALL.len()],
         expected_vips: u32::MAX,

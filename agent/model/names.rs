@@ -60,6 +60,17 @@ name!(
     /// The name of a node in Kubernetes (`Node.metadata.name`).
     NodeName
 );
+
+/// Says what to do about names that `fabric-address` is configured for and that no node has, if another node has no
+/// location. It may be one of these nodes, renamed; a commit refuses an address that another name has.
+pub fn move_fabric_address(vacant: &[NodeName]) -> String {
+    let names = vacant.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+    format!(
+        "fabric-address is set for {names}, which the cluster does not have: if it was renamed, set it for the new name \
+         instead"
+    )
+}
+
 name!(
     /// The name of a network instance of this switch.
     NetworkInstanceName

@@ -126,6 +126,9 @@ pub struct ClusterCounts {
 pub struct NodeView {
     /// `fabric-address`, as configured.
     pub fabric_addresses: Box<[IpAddr]>,
+    /// If it is not located: the first few names that `fabric-address` is configured for and that no node has. It may
+    /// have been one of these before it was renamed.
+    pub vacant_names: Box<[NodeName]>,
     /// A row per address in use: v4 and v6 of a dual-stack node. The first is the node's own `address` leaf.
     pub peers: Box<[PeerView]>,
     /// `attachment`.

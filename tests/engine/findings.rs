@@ -192,6 +192,26 @@ fn a_route_that_may_be_an_unlocated_node_names_it_and_misses_no_vtep() {
 }
 
 #[test]
+fn the_next_hop_of_a_renamed_node_is_named_after_its_former_name() {
+    let vip = V4.vip(100);
+    let mut leaf = Scenario::new();
+    leaf.cluster(C1, |cluster| {
+        cluster.rules.fabric_addresses.insert("n1".into(), [V4.node(1)].into());
+    });
+    leaf.node("worker-1", &[V4.elsewhere(1)]).up(V4.node(1)).remote("n2", V4.node(2), 2);
+    leaf.service("web", Local, &[vip]).ready("web", &["worker-1"]).bgp(vip, &[V4.node(1)]);
+    let former = &"192.168.1.11 (fabric-address of n1, which the cluster does not have)";
+    let advice = &"worker-1 (fabric-address is set for n1, which the cluster does not have";
+    leaf.expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[former, advice]);
+    // All nodes are located, so the next-hop is none of them.
+    leaf.remote("worker-1", V4.elsewhere(1), 3);
+    leaf.expect(vip, Down, Some(Reason::NextHopUnexpected), &[former, &"set its fabric-address for the new name"]);
+    leaf.attached("n1", V4.elsewhere(3)).expect(vip, Down, Some(Reason::NextHopUnexpected), &[&"n1"]);
+    let detail = leaf.vip_view("web", vip).verdict.detail.clone().expect("a sentence");
+    assert!(!detail.contains("does not have"), "{detail}");
+}
+
+#[test]
 fn once_a_vtep_is_installed_the_others_are_expected_despite_an_unlocated_node() {
     let vip = V4.vip(100);
     let mut leaf = Scenario::new();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{PoolUse, SourceCondition};
 use crate::engine::facts::switch::STATIC_OWNER;
 use crate::model::alarm::{AlarmKey, AlarmType, ClearedBecause, LONGEST_TEXT, Resource};
-use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
+use crate::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey, move_fabric_address};
 use crate::model::source::SourceId;
 use crate::model::switch::{RouteKey, SessionState, Unroutable};
 use crate::model::text::{LONGEST, printable};
@@ -82,9 +82,10 @@ pub(super) fn unlocated(view: &NodeView, instance: &NetworkInstanceName) -> Arc<
             candidates.join(", ")
         ),
     };
-    let advice = match view.fabric_addresses.is_empty() {
-        true => "check EVPN and network-instance of the cluster, or set fabric-address of the node",
-        false => "fabric-address is set: check EVPN, and whether the node is connected",
+    let advice = match (&*view.fabric_addresses, &*view.vacant_names) {
+        ([], []) => "check EVPN and network-instance of the cluster, or set fabric-address of the node".into(),
+        ([], vacant) => move_fabric_address(vacant),
+        _ => "fabric-address is set: check EVPN, and whether the node is connected".into(),
     };
     format!("{tried}; {advice}").into()
 }

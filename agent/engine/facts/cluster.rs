@@ -25,6 +25,9 @@ use crate::model::switch::NextHopGroupId;
 use crate::model::verdict::Announcement;
 use crate::model::view::ServiceView;
 
+/// The most names without a node in a sentence.
+const VACANT_NAMED: usize = 3;
+
 /// A service of a cluster.
 #[derive(Debug)]
 pub(crate) struct ServiceEntry {
@@ -120,6 +123,8 @@ pub(crate) struct Cluster {
     endpoints: FxHashMap<ServiceKey, Slices>,
     pub(crate) nodes: Slab<NodeEntry>,
     pub(crate) node_slots: FxHashMap<NodeName, u32>,
+    /// Names that `fabric-address` is configured for and that no node has.
+    vacant: BTreeSet<NodeName>,
     /// Nodes other than those known to be only behind other leaves.
     pub(crate) places: Places,
     pub(crate) by_address: FxHashMap<IpAddr, Vec<u32>>,
@@ -158,6 +163,7 @@ impl Cluster {
             endpoints: FxHashMap::default(),
             nodes: Slab::default(),
             node_slots: FxHashMap::default(),
+            vacant: config.rules.fabric_addresses.keys().cloned().collect(),
             places: Places::default(),
             by_address: FxHashMap::default(),
             by_vtep: FxHashMap::default(),
@@ -195,6 +201,8 @@ impl Cluster {
         if config.source.speaker != self.config.source.speaker {
             self.resources = SpeakerResources::new(config.source.speaker);
         }
+        let configured = config.rules.fabric_addresses.keys();
+        self.vacant = configured.filter(|name| !self.node_slots.contains_key(*name)).cloned().collect();
         self.config = config;
         self.gather_pools();
     }
@@ -241,6 +249,25 @@ impl Cluster {
 
     pub(crate) fn node_name(&self, slot: u32) -> Option<&NodeName> {
         Some(&self.nodes.get(slot)?.name)
+    }
+
+    /// Notes that a node was added or removed. Returns whether that changed which configured names have no node.
+    pub(crate) fn occupy(&mut self, name: &NodeName, is_there: bool) -> bool {
+        match is_there {
+            true => self.vacant.remove(name),
+            false => self.config.rules.fabric_addresses.contains_key(name) && self.vacant.insert(name.clone()),
+        }
+    }
+
+    /// Returns the first few names that `fabric-address` is configured for and that no node has.
+    pub(crate) fn vacant_names(&self) -> Box<[NodeName]> {
+        self.vacant.iter().take(VACANT_NAMED).cloned().collect()
+    }
+
+    /// Returns the name without a node that an address is configured for.
+    pub(crate) fn vacant_at(&self, address: IpAddr) -> Option<&NodeName> {
+        let configured = &self.config.rules.fabric_addresses;
+        self.vacant.iter().find(|name| configured.get(*name).is_some_and(|addresses| addresses.contains(&address)))
     }
 
     pub(crate) fn at_address(&self, address: IpAddr) -> &[u32] {

@@ -304,6 +304,9 @@ impl Facts {
             None => {
                 let slot = cluster.nodes.insert(NodeEntry::new(name.clone()));
                 cluster.places.put(slot, Some(Place::Unlocated));
+                if cluster.occupy(&name, true) {
+                    dirty.nodes.all_of(id);
+                }
                 cluster.node_slots.insert(name, slot);
                 dirty.endpoints.all_of(id);
                 dirty.nodes_changed(id);
@@ -329,6 +332,9 @@ impl Facts {
         let Some(slot) = cluster.node_slots.remove(name) else { return };
         cluster.uncount_node(slot);
         cluster.places.put(slot, None);
+        if cluster.occupy(name, false) {
+            dirty.nodes.all_of(id);
+        }
         dirty.endpoints.all_of(id);
         dirty.nodes_changed(id);
         let node = NodeId { cluster: id, slot };

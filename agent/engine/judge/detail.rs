@@ -8,7 +8,7 @@ use super::evidence::{Evidence, Gate, Hop, Session};
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::switch::STATIC_OWNER;
 use crate::model::cluster::IngressUnusable;
-use crate::model::names::NodeName;
+use crate::model::names::{NodeName, move_fabric_address};
 use crate::model::switch::Unroutable;
 use crate::model::time::{Timestamp, at};
 use crate::model::verdict::{AddressSource, NextHopKind, Reason};
@@ -339,9 +339,12 @@ impl DetailWriter<'_> {
         };
         let names = named(&expectation.unlocated);
         if !expectation.unlocated.iter().all(configured) {
+            let advice = match &*self.cluster.vacant_names() {
+                [] => "check EVPN, or set fabric-address of the node".into(),
+                vacant => move_fabric_address(vacant),
+            };
             return format!(
-                "{told}; not located here, neither as BGP neighbor nor by an EVPN host route: {names} (check EVPN, or set \
-                 fabric-address of the node)"
+                "{told}; not located here, neither as BGP neighbor nor by an EVPN host route: {names} ({advice})"
             );
         }
         match expectation.unlocated.len() {
@@ -370,7 +373,7 @@ impl DetailWriter<'_> {
     fn stranger(&self, hop: &Hop) -> String {
         match (&hop.foreign, hop.kind) {
             (Some(foreign), _) => format!("{} ({foreign})", hop.address),
-            (None, NextHopKind::Unmapped) => format!("{} (no known node)", hop.address),
+            (None, NextHopKind::Unmapped) => self.unknown(hop),
             (None, NextHopKind::L2) if hop.node.is_none() => {
                 format!("{} answers ARP or ND with a MAC that no node has", hop.address)
             }
@@ -378,6 +381,15 @@ impl DetailWriter<'_> {
                 format!("VTEP {} (no known node behind it)", hop.address)
             }
             (None, _) => format!("{} without a usable endpoint", node_at(hop)),
+        }
+    }
+
+    /// Describes a next-hop that is not known as a node's.
+    fn unknown(&self, hop: &Hop) -> String {
+        let address = hop.address;
+        match self.cluster.vacant_at(address) {
+            Some(name) => format!("{address} (fabric-address of {name}, which the cluster does not have)"),
+            None => format!("{address} (no known node)"),
         }
     }
 
@@ -434,7 +446,14 @@ impl DetailWriter<'_> {
         }
         // If a second speaker runs on the nodes (a network plugin's), they may be located by an address of that one,
         // which announces no VIPs: fabric-address names the right address.
-        match wrong.iter().any(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()) {
+        let mut unknown =
+            wrong.iter().filter(|hop| hop.kind == NextHopKind::Unmapped && hop.foreign.is_none()).peekable();
+        match unknown.peek().is_some() {
+            true if unknown.all(|hop| self.cluster.vacant_at(hop.address).is_some()) => {
+                "; if it was renamed, set its fabric-address for the new name instead; otherwise withdraw the route where it \
+                 is announced"
+                    .into()
+            }
             true => {
                 "; if a node announces from there, set its fabric-address; if a router there leads to the cluster, set \
                      transit-address; otherwise withdraw the route where it is announced"
@@ -492,6 +511,7 @@ impl DetailWriter<'_> {
         let told = first_n(may.map(|hop| match hop.kind {
             NextHopKind::Transit => format!("{} (transit)", hop.address),
             NextHopKind::Vtep => format!("VTEP {}", hop.address),
+            _ if self.cluster.vacant_at(hop.address).is_some() => self.unknown(hop),
             _ => hop.address.to_string(),
         }));
         format!("no known node explains next-hop {told}{}", self.unlocated())

@@ -18,6 +18,7 @@ pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: 
     let configured = cluster.config.rules.fabric_addresses.get(&entry.name);
     let mut view = NodeView {
         fabric_addresses: configured.into_iter().flatten().copied().collect(),
+        vacant_names: Box::default(),
         peers: entry.location.peers.iter().map(|peer| peer_view(world, cluster, peer)).collect(),
         attachment: entry.location.attachment(),
         expected_vips: figures.expected,
@@ -28,6 +29,9 @@ pub(crate) fn node_view(world: &World<'_>, cluster: &Cluster, slot: u32, entry: 
         reason,
         cause: None,
     };
+    if view.fabric_addresses.is_empty() && reason == Some(NodeReason::NodeAddressUnknown) {
+        view.vacant_names = cluster.vacant_names();
+    }
     explain_node(world, cluster, &mut view);
     view
 }

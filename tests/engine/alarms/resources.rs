@@ -42,6 +42,35 @@ fn an_unlocated_announcer_raises_an_alarm_unless_a_next_hop_may_be_its_own() {
 }
 
 #[test]
+fn a_renamed_node_is_reported_with_the_name_that_has_its_fabric_address() {
+    let mut leaf = Scenario::new();
+    leaf.cluster(C1, |cluster| {
+        cluster.rules.fabric_addresses.insert("n2".into(), [node(2)].into());
+    });
+    leaf.attached("n1", node(1)).remote("n3", node(3), 3);
+    leaf.node("n2", &[]).node("worker-2", &[ip("10.9.9.9")]);
+    leaf.service("web", TrafficPolicy::Cluster, &[vip(1)]).ready("web", &["n1", "worker-2"]).via(1, &[1]);
+    let text = |leaf: &Scenario| {
+        let raised = leaf.said.alarms.active.iter().find(|(key, _)| key.to_string().contains("node-address-unknown"));
+        raised.expect("it is raised").1.text.to_string()
+    };
+    leaf.kubernetes(C1, ClusterEvent::Nodes(Update::Gone("worker-2".into()))).after(10);
+    assert!(text(&leaf).contains("fabric-address is set: check EVPN"), "{}", text(&leaf));
+    // The same machine under another name.
+    leaf.node("worker-2", &[ip("10.9.9.9")]).kubernetes(C1, ClusterEvent::Nodes(Update::Gone("n2".into()))).after(10);
+    let renamed =
+        "fabric-address is set for n2, which the cluster does not have: if it was renamed, set it for the new name";
+    assert!(text(&leaf).contains(renamed), "{}", text(&leaf));
+    assert!(!text(&leaf).contains("or set fabric-address"), "{}", text(&leaf));
+    leaf.cluster(C1, |cluster| {
+        let addresses = cluster.rules.fabric_addresses.remove("n2").expect("it is configured");
+        cluster.rules.fabric_addresses.insert("worker-2".into(), addresses);
+    });
+    leaf.after(10);
+    assert!(text(&leaf).contains("fabric-address is set: check EVPN"), "{}", text(&leaf));
+}
+
+#[test]
 fn a_leaf_that_locates_few_nodes_raises_no_alarm_about_the_others() {
     let mut leaf = Scenario::new();
     leaf.attached("n1", node(1)).node("n2", &[node(2)]).node("n3", &[node(3)]);

@@ -47,6 +47,10 @@ impl<'a> Oracle<'a> {
         };
         NodeView {
             fabric_addresses: cluster.config.rules.fabric_addresses.get(node).into_iter().flatten().copied().collect(),
+            vacant_names: match reason {
+                Some(NodeReason::NodeAddressUnknown) => self.vacant_names(cluster, node),
+                _ => Box::default(),
+            },
             peers: self.peers(cluster, node).into(),
             attachment,
             expected_vips: count(expected.len()),
@@ -57,6 +61,15 @@ impl<'a> Oracle<'a> {
             reason,
             cause: None,
         }
+    }
+
+    /// Returns the first three names with a fabric address and without a node, for a node without a fabric address.
+    fn vacant_names(&self, cluster: Cluster<'a>, node: &NodeName) -> Box<[NodeName]> {
+        let configured = &cluster.config.rules.fabric_addresses;
+        if configured.get(node).is_some_and(|addresses| !addresses.is_empty()) {
+            return Box::default();
+        }
+        configured.keys().filter(|name| !cluster.world.nodes.contains_key(*name)).take(3).cloned().collect()
     }
 
     /// Returns the number of VIPs whose serving next-hops, for one of their services, all belong to the node.
