@@ -107,7 +107,8 @@ fn an_arp_entry_that_alternates_means_two_hosts_answer() {
     for (second, mac) in [(1, "aa:00:00:00:00:01"), (11, "aa:00:00:00:00:99"), (21, "aa:00:00:00:00:01")] {
         resolve(&mut leaf, second, vip(), mac);
     }
-    leaf.expect(vip(), Degraded, Some(AddressConflict), &[&"two answer"]);
+    let hosts = "they are aa:00:00:00:00:01 (n1) and aa:00:00:00:00:99 (no known node)";
+    leaf.expect(vip(), Degraded, Some(AddressConflict), &[&"two answer", &hosts]);
     resolve(&mut leaf, 61, vip(), "aa:00:00:00:00:01");
     leaf.expect(vip(), Degraded, Some(AddressConflict), &[]);
     resolve(&mut leaf, 91, vip(), "aa:00:00:00:00:01");

@@ -62,11 +62,13 @@ struct Open {
     finding: Option<Finding>,
     /// The last two times at which the MAC of an address was found to have changed.
     turns: [Option<Timestamp>; 2],
+    /// The MAC before the last change.
+    former: Option<Arc<str>>,
 }
 
 impl Open {
     fn new(since: Timestamp) -> Self {
-        Self { since, askers: BTreeMap::new(), taken: None, finding: None, turns: [None; 2] }
+        Self { since, askers: BTreeMap::new(), taken: None, finding: None, turns: [None; 2], former: None }
     }
 
     /// Returns the most urgent asking; `None` without an asker.
@@ -116,6 +118,7 @@ impl Inquiries {
         let turned = before.as_ref().and_then(mac).zip(mac(&finding)).is_some_and(|(was, is)| was != is);
         if turned {
             open.turns = [open.turns[1], Some(finding.at)];
+            open.former = before.as_ref().and_then(mac);
         }
         let askers = if news { open.askers.keys().cloned().collect() } else { BTreeSet::new() };
         self.count_port(question, before.as_ref(), false);
@@ -154,13 +157,13 @@ impl Inquiries {
         self.by_mac.get(&(instance.clone(), Arc::clone(mac))).into_iter().flatten().copied()
     }
 
-    /// Returns whether two hosts answer for an address: its MAC changed twice within a minute.
-    pub(crate) fn is_contested(&self, key: &AddressKey) -> bool {
-        let Some(open) = self.by_question.get(&Question::Place(key.clone())) else { return false };
-        match (open.turns, &open.finding) {
-            ([Some(first), Some(_)], Some(finding)) => finding.at.duration_since(first).unsigned_abs() <= CONTEST,
-            _ => false,
-        }
+    /// Returns the MACs of two hosts that answer for an address, as it changed twice within a minute: that of the entry
+    /// now, and the one before.
+    pub(crate) fn contestants(&self, key: &AddressKey) -> Option<[Arc<str>; 2]> {
+        let open = self.by_question.get(&Question::Place(key.clone()))?;
+        let ([Some(first), Some(_)], Some(finding)) = (open.turns, &open.finding) else { return None };
+        let is_recent = finding.at.duration_since(first).unsigned_abs() <= CONTEST;
+        is_recent.then(|| Some([mac(finding)?, open.former.clone()?]))?
     }
 
     fn count_port(&mut self, question: &Question, finding: Option<&Finding>, add: bool) {

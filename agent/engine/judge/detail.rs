@@ -107,7 +107,7 @@ impl DetailWriter<'_> {
                 format!("{} is in the route table of {instance}, but programming it into the FIB failed", self.prefix())
             }
             Reason::NextHopUnexpected => self.unexpected(),
-            Reason::AddressConflict if evidence.contested => self.contested(),
+            Reason::AddressConflict if evidence.contested.is_some() => self.contested(),
             Reason::AddressConflict => {
                 let other = evidence.conflict.as_deref().unwrap_or("another cluster");
                 let strangers = self.strangers();
@@ -397,9 +397,10 @@ impl DetailWriter<'_> {
     fn contested(&self) -> String {
         let address = self.evidence.installed().map(|hop| hop.address).next();
         let vip = address.or(self.evidence.vip).map(|vip| vip.to_string()).unwrap_or_default();
+        let hosts = self.evidence.contested.as_deref().unwrap_or("two hosts");
         format!(
-            "two answer ARP or ND for {vip}: its entry on this switch went from one MAC to another and back within a minute; see \
-             which hosts have the address"
+            "two answer ARP or ND for {vip}: its entry on this switch went from one MAC to another and back within a minute; \
+             they are {hosts}"
         )
     }
 

@@ -173,8 +173,8 @@ pub(crate) struct Evidence {
     pub(crate) announcement: Option<Announcement>,
     /// Whether the VIP is announced by ARP or ND in a subnet of this leaf, and has not been asked for yet.
     pub(crate) unresolved: bool,
-    /// Whether the VIP is announced by ARP or ND, and two hosts answer.
-    pub(crate) contested: bool,
+    /// If the VIP is announced by ARP or ND and two hosts answer: their MACs, with the nodes that have them.
+    pub(crate) contested: Option<String>,
     /// The node that the speaker has elected, if another node answers ARP or ND.
     pub(crate) misplaced: Option<NodeName>,
     /// The VIP's route.
@@ -211,7 +211,7 @@ impl Evidence {
             aggregate: None,
             announcement: None,
             unresolved: false,
-            contested: false,
+            contested: None,
             misplaced: None,
             route: None,
             unsure: false,

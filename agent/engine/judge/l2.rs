@@ -101,7 +101,7 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
     if found.is_host() {
         // Without gNMI, the last known MACs count only as far as they show that the VIP is served.
         let heard = next_hops.world.phase.gnmi == GnmiPhase::Live;
-        evidence.contested = found.is_connected() && heard && is_contested(next_hops);
+        evidence.contested = if found.is_connected() && heard { contestants(next_hops) } else { None };
         evidence.hops = match found.is_connected() {
             true => vec![answering(next_hops)],
             false => next_hops.hops(Some(&found), &Expectation::default()),
@@ -136,10 +136,26 @@ pub(crate) fn gather(next_hops: &NextHops<'_>, found: Option<Matched>, evidence:
     }
 }
 
-/// Returns whether two hosts answer for the VIP.
-fn is_contested(next_hops: &NextHops<'_>) -> bool {
-    let network_instance = next_hops.cluster.config.rules.network_instance.clone();
-    next_hops.world.inquiries.is_contested(&AddressKey { network_instance, address: next_hops.vip })
+/// Describes the two hosts that answer for the VIP, if there are two.
+fn contestants(next_hops: &NextHops<'_>) -> Option<String> {
+    let (world, cluster) = (next_hops.world, next_hops.cluster);
+    let network_instance = cluster.config.rules.network_instance.clone();
+    let macs = world.inquiries.contestants(&AddressKey { network_instance, address: next_hops.vip })?;
+    let host = |mac: &Arc<str>| match nodes_with(world, cluster, mac).first().and_then(|slot| cluster.node_name(*slot))
+    {
+        Some(node) => format!("{mac} ({node})"),
+        None => format!("{mac} (no known node)"),
+    };
+    Some(macs.each_ref().map(host).join(" and "))
+}
+
+/// Returns the nodes of a cluster that ARP or ND resolved to a MAC.
+fn nodes_with(world: &World<'_>, cluster: &Cluster, mac: &Arc<str>) -> Vec<u32> {
+    let addresses = world.inquiries.at_mac(&cluster.config.rules.network_instance, mac);
+    let mut nodes: Vec<u32> = addresses.flat_map(|address| cluster.at_address(address)).copied().collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
 }
 
 /// Returns the node that the speaker has elected to answer, if another one answers. Several nodes may be elected while
@@ -179,18 +195,12 @@ fn holder<'a>(next_hops: &'a NextHops<'_>) -> Holder<'a> {
     let instance = &cluster.config.rules.network_instance;
     let key = |address| AddressKey { network_instance: instance.clone(), address };
     let Some(mac) = world.inquiries.answering(&key(next_hops.vip)) else { return Holder::Unknown };
-    let of = |cluster: &Cluster| {
-        let addresses = world.inquiries.at_mac(instance, &mac);
-        let mut nodes: Vec<u32> = addresses.flat_map(|address| cluster.at_address(address)).copied().collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes
-    };
-    let nodes = of(cluster);
+    let nodes = nodes_with(world, cluster, &mac);
     if !nodes.is_empty() {
         return Holder::Nodes(nodes);
     }
-    let mut foreign = next_hops.others().map(|other| (other, of(other))).filter(|(_, nodes)| !nodes.is_empty());
+    let mut foreign =
+        next_hops.others().map(|other| (other, nodes_with(world, other, &mac))).filter(|(_, nodes)| !nodes.is_empty());
     if let Some((other, nodes)) = foreign.next() {
         return Holder::Foreign(other, nodes);
     }

@@ -29,7 +29,7 @@ pub(crate) const ROWS: [Row; 34] = [
     row(Down, Reason::NoRoute, Evidence::is_unserved),
     row(Unknown, Reason::ArpUnresolved, |e| e.unresolved),
     // Two hosts answer ARP or ND for it, and which of them flows go to changes.
-    row(Degraded, Reason::AddressConflict, |e| e.contested),
+    row(Degraded, Reason::AddressConflict, |e| e.contested.is_some()),
     // Flows follow a prefix to another leaf: where they end is not known here.
     row(Degraded, Reason::NoAnnouncer, |e| e.followed && nobody_announces(e)),
     row(Down, Reason::NoAnnouncer, nobody_announces),
