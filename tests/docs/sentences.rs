@@ -109,7 +109,7 @@ fn is_said(part: &str, patterns: &[Pattern]) -> bool {
 fn quoted(line: &str) -> Option<&str> {
     let (leaf, value) = line.trim_start().split_once(' ')?;
     let value = value.strip_prefix('"')?.strip_suffix('"')?;
-    matches!(leaf, "oper-detail" | "oper-reason" | "text").then_some(value)
+    matches!(leaf, "oper-detail" | "oper-reason" | "cause-detail" | "text").then_some(value)
 }
 
 /// Removes the subject with which an alarm about a VIP or service begins.

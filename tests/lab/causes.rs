@@ -47,6 +47,25 @@ fn hop(leaf: &str, name: &str) -> String {
 /// A leaf without nodes, which must report no causes of sessions.
 const OTHERS: [&str; 1] = ["leaf4"];
 
+/// Returns a sentence without what differs from leaf to leaf and from run to run: every word with a digit.
+fn shape(sentence: &str) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_end_matches([',', ';', ':', ')']);
+        let end = &word[bare.len()..];
+        if bare.contains(|c: char| c.is_ascii_digit()) { format!("#{end}") } else { word.to_owned() }
+    };
+    sentence.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Asserts that docs/causes.md quotes the sentence in the entry of its cause.
+fn expect_quoted(cause: &str, sentence: &str) {
+    let page = std::fs::read_to_string("docs/causes.md").expect("the page is there");
+    let entry = page.split("\n### ").find_map(|entry| entry.strip_prefix(&format!("{cause}\n"))).expect("an entry");
+    let quotes = entry.lines().filter_map(|line| line.strip_prefix("cause-detail \"")?.strip_suffix('"'));
+    let quotes: Vec<String> = quotes.map(shape).collect();
+    assert!(quotes.contains(&shape(sentence)), "docs/causes.md does not quote {cause}: {sentence}");
+}
+
 /// Pulls the levers at once, each on its own leaf. Asserts that each leaf reports only its cause, at the place returned
 /// by `at`, and that leaves not involved report none. After the release, none may be left.
 async fn expect_each_cause_alone(bench: &Bench, cases: &[Case], at: fn(&str, &str) -> String) {
@@ -59,6 +78,7 @@ async fn expect_each_cause_alone(bench: &Bench, cases: &[Case], at: fn(&str, &st
     for case in cases {
         let place = [at(case.leaf, "probable-cause"), at(case.leaf, "cause-detail")];
         bench.until_within(case.within, case.leaf, &[(&place[0], Is(case.cause)), (&place[1], Has(case.says))]).await;
+        expect_quoted(case.cause, &bench.says(case.leaf, &place[1]).unwrap_or_default());
     }
     for (case, heard) in cases.iter().zip(&mut heard) {
         assert_eq!(heard.words(), BTreeSet::from([case.cause.to_owned()]), "{} by {}", case.leaf, case.lever);
@@ -69,6 +89,12 @@ async fn expect_each_cause_alone(bench: &Bench, cases: &[Case], at: fn(&str, &st
     bench.act(&["release-all"]).await;
     for case in cases {
         bench.until(case.leaf, &[(&at(case.leaf, "probable-cause"), Nothing), ("oper-state", Is("up"))]).await;
+    }
+    // Nothing else is reported while it heals either, except, until the session is up, what had ended it.
+    for (case, heard) in cases.iter().zip(&mut heard) {
+        let known = [case.cause, "hold-timer-expired"];
+        let others: Vec<String> = heard.words().into_iter().filter(|word| !known.contains(&&**word)).collect();
+        assert!(others.is_empty(), "{} while {} heals: {others:?}", case.leaf, case.lever);
     }
 }
 
@@ -169,6 +195,7 @@ async fn causes_of_one_unused_route_among_several_are_reported() {
         let mut heard = Heard::at(&bench, "leaf1");
         bench.act(&[&format!("pull: {{ {lever} }}")]).await;
         bench.until("leaf1", &[(&at("probable-cause"), Is(cause)), (&at("oper-detail"), Has(says))]).await;
+        expect_quoted(cause, &bench.says("leaf1", &at("cause-detail")).unwrap_or_default());
         assert_eq!(heard.words(), BTreeSet::from([cause.to_owned()]), "{lever}");
         bench.act(&["release-all"]).await;
         bench.until("leaf1", &[(&at("probable-cause"), Nothing), (&at("oper-state"), Is("up"))]).await;

@@ -158,10 +158,8 @@ fn told(address: IpAddr, words: &NeighborWords, notification: &Notification, rec
     let word = match (&*plain(&notification.code), &*plain(subcode)) {
         ("holdtimererror", _) => Word::HoldTimerExpired,
         (_, "badpeeras") => {
-            let number = |number: Option<u32>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
-            let (own, expected) = (number(words.local_as), number(words.peer_as));
-            let _ = if received {
-                write!(
+            let _ = match (words.local_as.zip(words.peer_as), received) {
+                (Some((own, expected)), true) => write!(
                     detail,
                     ": this switch is AS {own}, and the speaker expects another one (it should be AS {expected})"
                 )
@@ -288,9 +286,13 @@ pub(crate) fn path_cause(facts: &PathFacts<'_>) -> Option<Cause> {
         }
         (Some(tie_break), _) if !by_preference => {
             let mut detail = format!("{prefix} from {neighbor} is valid and lost by {tie_break}");
-            if let Some((owner, preference)) = route {
-                let _ = write!(detail, " to the route of {owner} (preference {preference}{})", own_preference(path));
-            }
+            let _ = match route {
+                Some((BGP_OWNER, _)) => write!(detail, " to the path that BGP uses"),
+                Some((owner, preference)) => {
+                    write!(detail, " to the route of {owner} (preference {preference}{})", own_preference(path))
+                }
+                None => Ok(()),
+            };
             cause(Word::NotBest, detail)
         }
         (_, Some((owner, preference))) if *owner != BGP_OWNER && (row.valid || row.used) => {
@@ -454,6 +456,8 @@ mod tests {
         };
         let sent = detail(sent("Open Message Error", "Bad Peer As"));
         assert!(sent.ends_with("this switch is AS 65001 and expects AS 65535, the speaker says another one"), "{sent}");
+        let vanished = self::sent("Open Message Error", "Bad Peer As").cause().expect("a cause").1;
+        assert!(vanished.ends_with(": the speaker is in another AS than this switch expects"), "{vanished}");
         let received = detail(received("Open Message Error", "Bad Peer As"));
         assert!(received.contains("this switch is AS 65001, and the speaker expects another one"), "{received}");
     }
@@ -684,6 +688,8 @@ mod tests {
         for part in ["lost by as-path-length", "bgp_evpn_mgr", "170", "BGP's is 170"] {
             assert!(detail.contains(part), "{detail}");
         }
+        let (_, within_bgp) = path_word(&path, BGP).expect("a cause");
+        assert!(within_bgp.ends_with("is valid and lost by as-path-length to the path that BGP uses"), "{within_bgp}");
         let by_owner = both(RibRoute { used: true, ..row() });
         assert_eq!(path_word(&by_owner, EVPN).map(|(word, _)| word), Some(ProbableCause::Preference));
         let by_table = both(RibRoute { tie_break: Some("rtm-pref".into()), ..row() });
