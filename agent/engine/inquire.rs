@@ -8,14 +8,14 @@ use super::facts::cluster::Cluster;
 use super::facts::inquiry::Asker;
 use super::facts::sources::GnmiPhase;
 use super::judge::announcers::aggregate;
-use super::judge::evidence::{Gate, Session};
-use super::judge::explain::{announced, neighbor};
+use super::judge::evidence::{Gate, Session, World};
+use super::judge::explain::{announced, link, neighbor};
 use super::judge::shared::Shared;
 use crate::model::inquiry::{AddressKey, Asking, PathKey, Question};
-use crate::model::names::{ClusterName, NetworkInstanceName, ServiceKey};
+use crate::model::names::{ClusterName, ServiceKey};
 use crate::model::switch::Unroutable;
 use crate::model::time::Now;
-use crate::model::verdict::{AttachmentState, NextHopKind, OperState};
+use crate::model::verdict::{AttachmentState, NextHopKind, OperState, Reason};
 use crate::model::view::{Change, NodeView, ServiceView};
 
 impl Engine {
@@ -83,6 +83,21 @@ impl Engine {
                 let place = AddressKey { network_instance: instance.clone(), address: vip.address };
                 questions.insert(Question::Place(place), if up { Asking::Followed } else { Asking::Watched });
             }
+            // The entry of the VIP is gone. Where it was, the port may show why.
+            let place = AddressKey { network_instance: instance.clone(), address: vip.address };
+            let is_placed = world.inquiries.place(&place).is_some_and(|place| place.subinterface.is_some());
+            if vip.verdict.reason == Some(Reason::ArpUnresolved) && is_placed {
+                questions.insert(Question::Place(place), Asking::Repeatedly);
+            }
+            // The port of the node that has the answering MAC may be down.
+            for hop in vip.next_hops.iter().filter(|hop| !up && hop.kind == NextHopKind::L2) {
+                let node = hop.node.as_ref().and_then(|node| cluster.nodes.get(cluster.node_slot(node)?));
+                let addresses = node.into_iter().flat_map(|node| &node.location.candidates);
+                questions.extend(addresses.map(|(address, _)| {
+                    let place = AddressKey { network_instance: instance.clone(), address: *address };
+                    (Question::Place(place), Asking::Repeatedly)
+                }));
+            }
             // No node is known to have the answering MAC: a node may have got a new network card.
             if !up && vip.next_hops.iter().any(|hop| hop.kind == NextHopKind::L2 && hop.node.is_none()) {
                 let addresses = cluster.nodes.iter().flat_map(|(_, node)| &node.location.candidates);
@@ -101,7 +116,7 @@ impl Engine {
                 match (hop.installed, world.session(instance, neighbor)) {
                     (true, Session::Down(_)) => drop(questions.insert(path(), Asking::Repeatedly)),
                     (false, Session::Down(_)) if hop.expected => {
-                        questions.extend(self.session_questions(instance, neighbor));
+                        questions.extend(self.session_questions(&world, cluster, neighbor));
                     }
                     (false, Session::Established) if hop.expected && !up => {
                         questions.insert(path(), Asking::Repeatedly);
@@ -133,10 +148,11 @@ impl Engine {
             let left_over = self.facts.bgp().peer(instance, peer.address).is_some();
             match world.session(instance, peer.address) {
                 Session::Down(_) if attached || left_over => {
-                    questions.extend(self.session_questions(instance, peer.address));
+                    questions.extend(self.session_questions(&world, cluster, peer.address));
                 }
                 Session::Established if attached => {
-                    let place = AddressKey { network_instance: instance.clone(), address: peer.address };
+                    let address = link(&world, cluster, peer.address);
+                    let place = AddressKey { network_instance: instance.clone(), address };
                     questions.insert(Question::Place(place), Asking::Once(peer.last_established));
                 }
                 _ => {}
@@ -146,8 +162,10 @@ impl Engine {
     }
 
     /// Returns the questions whose answers may explain why a session is down.
-    fn session_questions(&self, instance: &NetworkInstanceName, address: IpAddr) -> Vec<(Question, Asking)> {
-        let place = Question::Place(AddressKey { network_instance: instance.clone(), address });
+    fn session_questions(&self, world: &World<'_>, cluster: &Cluster, address: IpAddr) -> Vec<(Question, Asking)> {
+        let instance = &cluster.config.rules.network_instance;
+        let link = link(world, cluster, address);
+        let place = Question::Place(AddressKey { network_instance: instance.clone(), address: link });
         // The last messages of a dynamic neighbor that vanished are kept while somebody asks about it.
         let neighbor = self.facts.bgp().key_of(instance, address).map(Question::Neighbor);
         std::iter::once(place).chain(neighbor).map(|question| (question, Asking::Repeatedly)).collect()

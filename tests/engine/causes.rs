@@ -1,8 +1,9 @@
 //! Tests that the engine asks the switch about everything that is not up, and publishes the answers as causes.
 
-use srl_k8s_services::model::cluster::AddressFamily;
+use ipnet::IpNet;
 use srl_k8s_services::model::cluster::TrafficPolicy::Cluster;
-use srl_k8s_services::model::event::{ClusterEvent, Event, Update};
+use srl_k8s_services::model::cluster::{AddressFamily, Node};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{
     AddressKey, Answer, Asking, Down as PortDown, Finding, NeighborWords, Notification, Path, PathKey, Place, Question,
     RibRoute,
@@ -14,7 +15,7 @@ use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{ProbableCause, Reason};
 use srl_k8s_services::model::view::Cause;
 
-use crate::scenario::{C1, Family, Scenario, VRF, at, endpoint, neighbor_key, vtep};
+use crate::scenario::{BGP_EVPN, C1, Family, Scenario, VRF, at, endpoint, ip, neighbor_key, vtep};
 
 const V4: Family = Family::V4;
 /// A time before the agent started.
@@ -173,6 +174,32 @@ fn a_remote_node_counts_as_moved_only_if_its_neighbor_remains_on_this_leaf() {
 }
 
 #[test]
+fn a_node_is_not_reported_as_moved_because_of_other_routes_to_it() {
+    const STATIC: u32 = 13;
+    for family in Family::BOTH {
+        let (mut leaf, address) = (session_lost(family), family.node(2));
+        leaf.found(place_of(family, 2), Answer::Place(Place { answers: true, is_known: true, ..Place::default() }));
+        assert_eq!(leaf.cause_of("n2"), None, "it answers, and nothing else is known");
+        leaf.event(Event::Switch(SwitchEvent::Application(STATIC, Some("static_route_mgr".into()))));
+        leaf.route_of(VRF, address.into(), STATIC, &[vtep(3)]);
+        assert_eq!(leaf.cause_of("n2"), None, "a static route is no VTEP");
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(3)]);
+        assert_eq!(leaf.cause_of("n2"), None, "a subnet that EVPN brings is no place of one node");
+        // On the device the longest and best route counts: EVPN's host route, wherever its neighbor is.
+        leaf.evpn(address, &[vtep(3)]);
+        let moved = leaf.node_view("n2").peers[0].cause.clone().expect("a cause");
+        assert_eq!(moved.probable, ProbableCause::NodeMoved);
+        assert!(moved.detail.contains("VTEP 10.0.1.3"), "{}", moved.detail);
+        // It moves on, and comes back.
+        leaf.evpn(address, &[vtep(4)]);
+        let on = leaf.node_view("n2").peers[0].cause.clone().expect("a cause");
+        assert!(on.detail.contains("VTEP 10.0.1.4"), "{}", on.detail);
+        leaf.withdraw(address).up(address);
+        assert_eq!(leaf.node_view("n2").peers[0].cause, None);
+    }
+}
+
+#[test]
 fn a_vanished_dynamic_neighbor_is_explained_by_its_last_notification() {
     let dynamic = |session, last_established| Neighbor {
         session: Some(session),
@@ -297,6 +324,89 @@ fn a_node_shows_where_it_is_plugged_in() {
     assert_eq!((peer.subinterface.as_deref(), peer.port.as_deref()), (Some("irb1.1"), Some("ethernet-1/1")));
     assert_eq!(peer.link_layer_address.as_deref(), Some("AA:C1:AB:00:00:11"));
     assert_eq!(peer.cause, None);
+}
+
+#[test]
+fn a_node_that_speaks_from_a_loopback_is_plugged_in_where_its_gateway_is() {
+    const STATIC: u32 = 13;
+    let (loopback, gateway) = (ip("6.4.5.20"), V4.node(1));
+    let attached = || {
+        let mut leaf = Scenario::new();
+        leaf.event(Event::Switch(SwitchEvent::Application(STATIC, Some("static_route_mgr".into()))));
+        leaf.route_of(VRF, IpNet::from(loopback), STATIC, &[gateway]);
+        leaf.cluster(C1, |cluster| {
+            cluster.rules.fabric_addresses.insert("n1".into(), [loopback].into());
+        });
+        leaf.node("n1", &[gateway]).up(loopback);
+        leaf
+    };
+    let mut leaf = attached();
+    let place_of = |address| Question::Place(AddressKey { network_instance: VRF.into(), address });
+    assert_eq!(leaf.asks(&place_of(gateway)), Some(Asking::Once(None)));
+    assert_eq!(leaf.asks(&place_of(loopback)), None, "a loopback has no ARP entry");
+    let plugged_in = Place {
+        is_known: true,
+        subinterface: Some("irb0.0".into()),
+        port: Some("ethernet-1/1".into()),
+        ..Place::default()
+    };
+    leaf.found(place_of(gateway), Answer::Place(Place { answers: true, ..plugged_in.clone() }));
+    let peer = leaf.node_view("n1").peers[0].clone();
+    assert_eq!((peer.address, peer.port.as_deref()), (loopback, Some("ethernet-1/1")));
+    let mut leaf = attached();
+    leaf.session(loopback, SessionState::Active).found(place_of(gateway), Answer::Place(plugged_in));
+    let cause = leaf.node_view("n1").cause.clone().expect("a cause");
+    assert_eq!(cause.probable, ProbableCause::NodeUnreachable);
+    assert!(cause.detail.starts_with("192.168.1.11, the gateway to 6.4.5.20, does not answer"), "{}", cause.detail);
+}
+
+#[test]
+fn a_gateway_shows_no_place_if_it_is_one_of_two_or_leads_to_several_nodes() {
+    const STATIC: u32 = 13;
+    let (mut leaf, loopback, gateway) = (Scenario::new(), ip("6.4.5.20"), V4.node(1));
+    leaf.event(Event::Switch(SwitchEvent::Application(STATIC, Some("static_route_mgr".into()))));
+    leaf.route_of(VRF, IpNet::from(loopback), STATIC, &[gateway]).node("n1", &[loopback]).up(loopback);
+    let place_of = |address| Question::Place(AddressKey { network_instance: VRF.into(), address });
+    let asked = |leaf: &Scenario| (leaf.asks(&place_of(gateway)), leaf.asks(&place_of(loopback)));
+    assert_eq!(asked(&leaf), (Some(Asking::Once(None)), None));
+    leaf.route_of(VRF, IpNet::from(loopback), STATIC, &[gateway, V4.node(2)]).session(loopback, SessionState::Active);
+    assert_eq!(asked(&leaf), (None, Some(Asking::Repeatedly)), "one of two");
+    leaf.route_of(VRF, IpNet::from(loopback), STATIC, &[gateway]).up(loopback);
+    assert_eq!(asked(&leaf), (Some(Asking::Once(None)), None));
+    // A router before two nodes.
+    let other = ip("6.4.5.21");
+    leaf.route_of(VRF, IpNet::from(other), STATIC, &[gateway]);
+    let place = Place { answers: true, is_known: true, port: Some("ethernet-1/1".into()), ..Place::default() };
+    leaf.found(place_of(gateway), Answer::Place(place));
+    assert_eq!(leaf.node_view("n1").peers[0].port.as_deref(), Some("ethernet-1/1"));
+    let node = Node { internal: [other].into(), ..Node::default() };
+    leaf.tell(Event::Cluster(C1.into(), ClusterEvent::Nodes(Update::Set("n2".into(), node))));
+    assert_eq!(leaf.node_view("n1").peers[0].port, None);
+    assert_eq!(asked(&leaf), (None, Some(Asking::Once(None))));
+}
+
+#[test]
+fn the_cause_of_a_node_is_that_of_its_worst_peer() {
+    let (mut leaf, vip) = (Scenario::new(), V4.vip(100));
+    let (v4, v6) = (V4.node(1), Family::V6.node(1));
+    leaf.node("n1", &[v4, v6]).up(v4).up(v6).service("web", Cluster, &[vip]).ready("web", &["n1"]).bgp(vip, &[v4]);
+    let state = |leaf: &mut Scenario, of_v4, of_v6| {
+        leaf.session(v4, of_v4).session(v6, of_v6);
+        leaf.found(neighbor_of(V4, 1), disabled()).found(place_of(Family::V6, 1), unreachable());
+        leaf.cause_of("n1")
+    };
+    use SessionState::{Active, Idle};
+    assert_eq!(state(&mut leaf, Idle, Active), Some(ProbableCause::AdminDisabled));
+    assert_eq!(state(&mut leaf, Active, Idle), Some(ProbableCause::NodeUnreachable));
+    let order = |family: Family| {
+        ProbableCause::ALL.iter().position(|word| {
+            let peers = &leaf.node_view("n1").peers;
+            let peer = peers.iter().find(|peer| peer.address == family.node(1)).expect("a peer");
+            peer.cause.as_ref().is_some_and(|cause| cause.probable == *word)
+        })
+    };
+    let first = order(V4).min(order(Family::V6)).map(|at| ProbableCause::ALL[at]);
+    assert_eq!(state(&mut leaf, Active, Active), first, "of equal states, the cause that comes first");
 }
 
 #[test]

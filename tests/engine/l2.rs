@@ -6,7 +6,7 @@ use srl_k8s_services::model::cluster::Service;
 use srl_k8s_services::model::cluster::TrafficPolicy::{self, Cluster, Local};
 use srl_k8s_services::model::config::{AnnouncementMode, ClusterConfig, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Event, SwitchEvent, Update};
-use srl_k8s_services::model::inquiry::{AddressKey, Answer, Asking, Finding, Place, Question};
+use srl_k8s_services::model::inquiry::{AddressKey, Answer, Asking, Down as PortDown, Finding, Place, Question};
 use srl_k8s_services::model::names::ServiceKey;
 use srl_k8s_services::model::selector::{Operator, Requirement, Selector};
 use srl_k8s_services::model::source::SourceId;
@@ -16,6 +16,7 @@ use srl_k8s_services::model::speaker::{
 };
 use srl_k8s_services::model::time::Timestamp;
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
+use srl_k8s_services::model::verdict::ProbableCause;
 use srl_k8s_services::model::verdict::Reason::{
     AddressConflict, ArpUnresolved, NextHopUnexpected, NextHopUnmapped, NoAnnouncer, NoRoute,
 };
@@ -144,6 +145,81 @@ fn the_arp_entry_of_a_node_does_not_prove_it_alive() {
     resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
     leaf.withdraw(Family::V4.node(1));
     leaf.expect(vip(), Unknown, Some(NextHopUnmapped), &[&"alive"]);
+}
+
+/// Tells where an address was last plugged in, and whether it answers there.
+fn place(leaf: &mut Scenario, address: IpAddr, place: Place) {
+    let at = Timestamp::from_second(1_800_000_100).expect("a moment");
+    let key = AddressKey { network_instance: VRF.into(), address };
+    leaf.tell(Event::Finding(Question::Place(key), Finding { at, answer: Answer::Place(place) }));
+}
+
+fn plugged_in(mac: &str) -> Place {
+    Place {
+        is_known: true,
+        subinterface: Some("irb1.1".into()),
+        port: Some("ethernet-1/1".into()),
+        link_layer_address: Some(mac.into()),
+        ..Place::default()
+    }
+}
+
+fn cut_off(mac: &str) -> Place {
+    let port_down = Some(PortDown { reason: Some("lower-layer-down".into()), since: None });
+    Place { port_down, ..plugged_in(mac) }
+}
+
+#[test]
+fn a_node_that_has_the_vip_and_does_not_answer_itself_is_the_cause() {
+    let mut leaf = leaf(Speaker::Metallb, Cluster);
+    resolve_nodes(&mut leaf, 1..=3);
+    resolve(&mut leaf, 1, vip(), "aa:00:00:00:00:01");
+    let cause = |leaf: &Scenario| leaf.vip_view("web", vip()).cause.clone();
+    assert_eq!(cause(&leaf), None);
+    let node = Family::V4.node(1);
+    leaf.withdraw(node).expect(vip(), Unknown, Some(NextHopUnmapped), &[&"alive"]);
+    let key = AddressKey { network_instance: VRF.into(), address: node };
+    assert_eq!(leaf.said.asked.get(&Question::Place(key)), Some(&Asking::Repeatedly));
+    assert_eq!(cause(&leaf), None, "nothing is guessed");
+    place(&mut leaf, node, plugged_in("aa:00:00:00:00:01"));
+    let found = cause(&leaf).expect("a cause");
+    assert_eq!(found.probable, ProbableCause::NodeUnreachable);
+    assert!(found.detail.contains("192.168.1.11 does not answer ARP or ND here; it was on irb1.1"), "{}", found.detail);
+    place(&mut leaf, node, cut_off("aa:00:00:00:00:01"));
+    let found = cause(&leaf).expect("a cause");
+    assert_eq!(found.probable, ProbableCause::InterfaceDown);
+    assert!(found.detail.starts_with("ethernet-1/1 is down (lower-layer-down)"), "{}", found.detail);
+    leaf.lost(SourceId::Gnmi);
+    assert_eq!(cause(&leaf), None, "nobody knows any more");
+}
+
+#[test]
+fn an_arp_entry_that_went_with_its_port_is_explained_by_the_port() {
+    let mut leaf = leaf(Speaker::Metallb, Cluster);
+    resolve_nodes(&mut leaf, 1..=3);
+    let key = AddressKey { network_instance: VRF.into(), address: vip() };
+    let at = Timestamp::from_second(1_800_000_001).expect("a moment");
+    let answering = Place { answers: true, ..plugged_in("aa:00:00:00:00:01") };
+    leaf.event(Event::Finding(Question::Place(key), Finding { at, answer: Answer::Place(answering) }));
+    leaf.expect(vip(), Up, None, &[]);
+    leaf.withdraw(vip()).expect(vip(), Unknown, Some(ArpUnresolved), &[]);
+    let key = AddressKey { network_instance: VRF.into(), address: vip() };
+    assert_eq!(leaf.said.asked.get(&Question::Place(key.clone())), Some(&Asking::Repeatedly));
+    place(&mut leaf, vip(), plugged_in("aa:00:00:00:00:01"));
+    assert_eq!(leaf.vip_view("web", vip()).cause, None, "an entry that is only gone is no fault");
+    place(&mut leaf, vip(), cut_off("aa:00:00:00:00:01"));
+    let found = leaf.vip_view("web", vip()).cause.clone().expect("a cause");
+    assert_eq!(found.probable, ProbableCause::InterfaceDown);
+    assert!(found.detail.ends_with("192.168.1.77 is plugged in there with MAC aa:00:00:00:00:01"), "{}", found.detail);
+    leaf.route_of(VRF, vip().into(), ARP_ND, &[vip()]);
+    resolve(&mut leaf, 101, vip(), "aa:00:00:00:00:01");
+    leaf.expect(vip(), Up, None, &[]);
+    assert_eq!(leaf.vip_view("web", vip()).cause, None);
+    // Where nobody has asked for the VIP, there is nothing to look into.
+    let mut config = cluster_config(Speaker::Metallb);
+    config.rules.announcement = AnnouncementMode::L2;
+    let leaf = unasked(config, Cluster);
+    assert!(!leaf.said.asked.contains_key(&Question::Place(key)));
 }
 
 #[test]

@@ -31,6 +31,9 @@ fn case(leaf: &'static str, lever: &'static str, cause: &'static str, says: &'st
     Case { leaf, lever, cause, says, within: Duration::from_secs(20) }
 }
 
+/// A minute until something is asked a second time, plus the time to ask.
+const LOOKED_AGAIN: Duration = Duration::from_secs(80);
+
 /// Half a minute, plus the time to ask.
 const SILENCE: Duration = Duration::from_secs(45);
 
@@ -240,6 +243,28 @@ async fn the_last_notification_of_a_vanished_dynamic_neighbor_is_reported() {
         case("leaf3", "prefix-limit: { node: cluster1-m03 }", "prefix-limit", "this switch sent 192.168.1.13"),
     ];
     expect_each_cause_alone(&bench, &cases, node).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_port_of_a_node_that_had_a_vip_by_arp_is_reported() {
+    const VIP: &str = "/k8s-services/cluster[name=c1]/service[namespace=default][name=web]/vip[address=10.20.0.100]";
+    let at = |name: &str| format!("{VIP}/{name}");
+    let (bench, _) = causes_named_while_settling("arp-kube-vip").await;
+    bench.until("leaf1", &[(&at("oper-state"), Is("up"))]).await;
+    let mut heard = Heard::at(&bench, "leaf1");
+    bench.act(&["pull: { link-down: { node: n1 } }"]).await;
+    // The Gets of the start count for a minute.
+    bench
+        .until_within(
+            LOOKED_AGAIN,
+            "leaf1",
+            &[(&at("probable-cause"), Is("interface-down")), (&at("oper-detail"), Has("is plugged in there"))],
+        )
+        .await;
+    assert_eq!(heard.words(), BTreeSet::from(["interface-down".to_owned()]));
+    bench.act(&["release-all"]).await;
+    bench.until("leaf1", &[(&at("probable-cause"), Nothing), (&at("oper-state"), Is("up"))]).await;
     bench.down().await;
 }
 

@@ -344,6 +344,7 @@ impl Facts {
             }
             self.switch.look_at(&User::Node(node), &entry.groups, &[]);
             self.index_node(node, &entry.location, &Location::default());
+            self.gateways_moved(id, &entry.location, &Location::default(), dirty);
             self.addresses_moved(id, &entry.location, &Location::default(), dirty);
         }
         self.nodes_moved(id, dirty);
@@ -389,6 +390,7 @@ impl Facts {
         if moved {
             dirty.nodes_changed(id.cluster);
             self.index_node(id, &before, &located.location);
+            self.gateways_moved(id.cluster, &before, &located.location, dirty);
             self.addresses_moved(id.cluster, &before, &located.location, dirty);
             self.nodes_moved(id.cluster, dirty);
         }
@@ -398,6 +400,16 @@ impl Facts {
     pub(super) fn relocate_all(&mut self, dirty: &mut Dirty) {
         let nodes: Vec<NodeId> = self.clusters.values().flat_map(Cluster::node_ids).collect();
         nodes.into_iter().for_each(|id| self.relocate(id, dirty));
+    }
+
+    /// Marks nodes at whose gateway another node came or went: one that leads to several nodes is a router, and shows
+    /// the place of none.
+    fn gateways_moved(&self, id: ClusterId, before: &Location, after: &Location, dirty: &mut Dirty) {
+        let Some(cluster) = self.clusters.get(&id).filter(|_| before.gateways != after.gateways) else { return };
+        let gateways = before.gateways.iter().chain(&after.gateways);
+        // More than two were several before and are several now.
+        let nodes = gateways.filter_map(|gateway| cluster.by_gateway.get(gateway)).filter(|nodes| nodes.len() <= 2);
+        nodes.flatten().for_each(|slot| dirty.nodes.one(NodeId { cluster: id, slot: *slot }));
     }
 
     /// Marks the host routes of addresses that a node had or has: a host route to a node is not an orphan.

@@ -26,6 +26,10 @@ const SILENT_FOR: SignedDuration = SignedDuration::from_secs(30);
 pub(crate) struct SessionFacts<'a> {
     /// The address of the node.
     pub(crate) address: IpAddr,
+    /// The address whose ARP/ND entry shows where the node is plugged in: its own, or the gateway to it.
+    pub(crate) link: IpAddr,
+    /// Whether the node is what answers at `link`, and no router before it.
+    pub(crate) link_is_node: bool,
     /// State of the session; `None` if its dynamic neighbor has vanished.
     pub(crate) session: Option<SessionState>,
     /// When it last became established, as far as the agent has seen that.
@@ -36,16 +40,26 @@ pub(crate) struct SessionFacts<'a> {
     pub(crate) words: Option<(&'a NeighborWords, Timestamp)>,
     /// Since when that state is asked for. The session has not been up since.
     pub(crate) asked_since: Option<Timestamp>,
-    /// Where the node is plugged in.
+    /// Where `link` is plugged in.
     pub(crate) place: Option<&'a Place>,
-    /// The VTEP of another leaf that its host route leads to.
+    /// The VTEP of another leaf that the host route of `link` leads to.
     pub(crate) moved_to: Option<IpAddr>,
-    /// Whether the address has a host route of this leaf's own (ARP/ND).
+    /// Whether `link` has a host route of this leaf's own (ARP/ND).
     pub(crate) has_host_route: bool,
-    /// Whether the address is reached by a route over other addresses, so that it has no ARP/ND entry of its own.
+    /// Whether `link` is reached by a route over other addresses, so that it has no ARP/ND entry of its own.
     pub(crate) is_beyond: bool,
     /// State of its BFD session; `None` if BFD does not run.
     pub(crate) bfd: Option<BfdState>,
+}
+
+impl SessionFacts<'_> {
+    /// Returns what is plugged in, in words.
+    fn link(&self) -> String {
+        match self.link == self.address {
+            true => self.address.to_string(),
+            false => format!("{}, the gateway to {},", self.link, self.address),
+        }
+    }
 }
 
 /// Returns why a session is down.
@@ -72,6 +86,22 @@ fn disabled(facts: &SessionFacts<'_>) -> Option<Cause> {
 
 fn interface_down(facts: &SessionFacts<'_>) -> Option<Cause> {
     let place = facts.place?;
+    let (mut detail, link) = (down(place)?, facts.link());
+    match facts.moved_to {
+        // A node with a second cable and a node that was moved look the same from here.
+        Some(vtep) => {
+            let _ = write!(detail, "; {link} was plugged in there{}", mac(place));
+            let _ = write!(detail, ", and is behind another leaf now: its host route leads to VTEP {vtep}");
+        }
+        None => {
+            let _ = write!(detail, "; {link} is plugged in there{}", mac(place));
+        }
+    }
+    cause(ProbableCause::InterfaceDown, detail)
+}
+
+/// Says which port or subinterface of a place is down, why, and since when.
+fn down(place: &Place) -> Option<String> {
     let port = place.port.as_ref().zip(place.port_down.as_ref());
     let subinterface = place.subinterface.as_ref().zip(place.subinterface_down.as_ref());
     let (name, Down { reason, since }) = port.or(subinterface)?;
@@ -82,17 +112,33 @@ fn interface_down(facts: &SessionFacts<'_>) -> Option<Cause> {
     if let Some(since) = since {
         let _ = write!(detail, " since {since:.0}");
     }
-    match facts.moved_to {
-        // A node with a second cable and a node that was moved look the same from here.
-        Some(vtep) => {
-            let _ = write!(detail, "; {} was plugged in there{}", facts.address, mac(place));
-            let _ = write!(detail, ", and is behind another leaf now: its host route leads to VTEP {vtep}");
-        }
-        None => {
-            let _ = write!(detail, "; {} is plugged in there{}", facts.address, mac(place));
-        }
-    }
+    Some(detail)
+}
+
+/// Returns the cause if what answered ARP or ND for an address was plugged in at a port that is down.
+pub(crate) fn holder_cut_off(address: IpAddr, place: &Place) -> Option<Cause> {
+    let mut detail = down(place)?;
+    let _ = write!(detail, "; what answered ARP or ND for {address} is plugged in there{}", mac(place));
     cause(ProbableCause::InterfaceDown, detail)
+}
+
+/// Returns the cause if an address does not answer ARP or ND any more.
+pub(crate) fn holder_gone(address: IpAddr, place: &Place) -> Option<Cause> {
+    let gone = place.is_known && !place.answers && place.subinterface.is_some();
+    gone.then(|| cause(ProbableCause::NodeUnreachable, silence(&address.to_string(), place)))?
+}
+
+/// Says that an address does not answer, and where it was.
+fn silence(link: &str, place: &Place) -> String {
+    let mut detail = format!("{link} does not answer ARP or ND here");
+    if let Some(subinterface) = &place.subinterface {
+        let _ = write!(detail, "; it was on {subinterface}");
+        if let Some(port) = &place.port {
+            let _ = write!(detail, ", port {port}");
+        }
+        detail += &mac(place);
+    }
+    detail
 }
 
 fn mac(place: &Place) -> String {
@@ -101,7 +147,7 @@ fn mac(place: &Place) -> String {
 
 fn moved(facts: &SessionFacts<'_>) -> Option<Cause> {
     let vtep = facts.moved_to?;
-    let detail = format!("{} is behind another leaf: its host route leads to VTEP {vtep}", facts.address);
+    let detail = format!("{} is behind another leaf: its host route leads to VTEP {vtep}", facts.link());
     cause(ProbableCause::NodeMoved, detail)
 }
 
@@ -111,15 +157,7 @@ fn unreachable(facts: &SessionFacts<'_>) -> Option<Cause> {
     if place.answers || !place.is_known || facts.has_host_route || facts.is_beyond && !was_here {
         return None;
     }
-    let mut detail = format!("{} does not answer ARP or ND here", facts.address);
-    if let Some(subinterface) = &place.subinterface {
-        let _ = write!(detail, "; it was on {subinterface}");
-        if let Some(port) = &place.port {
-            let _ = write!(detail, ", port {port}");
-        }
-        detail += &mac(place);
-    }
-    cause(ProbableCause::NodeUnreachable, detail)
+    cause(ProbableCause::NodeUnreachable, silence(&facts.link(), place))
 }
 
 fn bfd_down(facts: &SessionFacts<'_>) -> Option<Cause> {
@@ -162,9 +200,13 @@ fn told(address: IpAddr, words: &NeighborWords, notification: &Notification, rec
                 (Some((own, expected)), true) => write!(
                     detail,
                     ": this switch is AS {own}, and the speaker expects another one (it should be AS {expected})"
-                )
-            } else {
-                write!(detail, ": this switch is AS {own} and expects AS {expected}, the speaker says another one")
+                ),
+                (Some((own, expected)), false) => {
+                    write!(detail, ": this switch is AS {own} and expects AS {expected}, the speaker says another one")
+                }
+                // The neighbor is gone, and its configuration was that of its group.
+                (None, true) => write!(detail, ": the speaker expects another AS than this switch is in"),
+                (None, false) => write!(detail, ": the speaker is in another AS than this switch expects"),
             };
             Word::AsMismatch
         }
@@ -200,7 +242,8 @@ fn plain(text: &str) -> String {
 fn silent(facts: &SessionFacts<'_>) -> Option<Cause> {
     use SessionState::{Active, Connect, Idle, OpenSent};
     let (words, asked_at) = facts.words?;
-    let reachable = facts.has_host_route || facts.place.is_some_and(|place| place.answers);
+    let answers = facts.has_host_route || facts.place.is_some_and(|place| place.answers);
+    let reachable = answers && facts.link_is_node;
     let trying = matches!(facts.session, Some(Idle | Connect | Active | OpenSent));
     let event = words.last_event.as_deref().unwrap_or("none");
     let no_more = matches!(event, "none" | "start" | "startPassive" | "connectRetry" | "openFail");
@@ -376,6 +419,8 @@ mod tests {
         fn cause(&self) -> Option<(ProbableCause, String)> {
             let mut facts = SessionFacts {
                 address: node(),
+                link: node(),
+                link_is_node: true,
                 session: Some(SessionState::Active),
                 established_at: Some(at(100)),
                 fell_at: Some(at(200)),
@@ -566,6 +611,30 @@ mod tests {
         assert_eq!(beyond(plugged_in()).word(), Some(ProbableCause::NodeUnreachable), "it had an entry");
         let hosted = Case { change: |facts| facts.has_host_route = true, ..gone };
         assert_eq!(hosted.word(), Some(ProbableCause::HoldTimerExpired));
+    }
+
+    #[test]
+    fn a_node_behind_a_gateway_is_looked_for_where_the_gateway_is() {
+        let behind =
+            |words: &NeighborWords, place: Place, change| Case { words: words.clone(), place: Some(place), change };
+        let gateway: fn(&mut SessionFacts<'_>) = |facts| facts.link = IpAddr::from([192, 168, 101, 20]);
+        let expired = sent("Hold Timer Error", "").words;
+        let named = "192.168.101.20, the gateway to 192.168.1.11,";
+        let cut = Place { port_down: down("port-admin-disabled"), ..plugged_in() };
+        let (word, detail) = behind(&expired, cut, gateway).cause().expect("a cause");
+        assert_eq!(word, ProbableCause::InterfaceDown);
+        assert!(detail.contains(&format!("{named} is plugged in there")), "{detail}");
+        let (word, detail) = behind(&expired, plugged_in(), gateway).cause().expect("a cause");
+        assert_eq!(word, ProbableCause::NodeUnreachable);
+        assert!(detail.starts_with(&format!("{named} does not answer ARP or ND here")), "{detail}");
+        let answering = Place { answers: true, ..plugged_in() };
+        assert_eq!(behind(&expired, answering.clone(), gateway).word(), Some(ProbableCause::HoldTimerExpired));
+        let nothing = NeighborWords::default();
+        assert_eq!(behind(&nothing, answering.clone(), gateway).word(), Some(ProbableCause::SpeakerSilent));
+        let router = |facts: &mut SessionFacts<'_>| {
+            (facts.link, facts.link_is_node) = (IpAddr::from([192, 168, 101, 20]), false);
+        };
+        assert_eq!(behind(&nothing, answering, router).word(), None, "a router answers whether the node lives or not");
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::diagnosis::{PathFacts, SessionFacts, is_among_equals, path_cause, session_cause, stale_cause};
-use super::evidence::{Evidence, Session, World};
+use super::diagnosis::{
+    PathFacts, SessionFacts, holder_cut_off, holder_gone, is_among_equals, path_cause, session_cause, stale_cause,
+};
+use super::evidence::{Evidence, Hop, Session, World};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::sources::GnmiPhase;
-use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER};
+use crate::engine::facts::switch::{ARP_ND_OWNER, EVPN_OWNER, STATIC_OWNER};
 use crate::model::inquiry::{AddressKey, PathKey};
-use crate::model::names::NetworkInstanceName;
 use crate::model::switch::{FibFaultKind, RouteKey};
 use crate::model::verdict::{AttachmentState, NextHopKind, OperState, ProbableCause, Reason};
 use crate::model::view::{Cause, NextHopView, NodeView, VipView};
@@ -25,7 +26,8 @@ pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut Node
         if peer.attachment != AttachmentState::Attached && world.bgp.peer(instance, peer.address).is_none() {
             continue;
         }
-        let key = AddressKey { network_instance: instance.clone(), address: peer.address };
+        let link = link(world, cluster, peer.address);
+        let key = AddressKey { network_instance: instance.clone(), address: link };
         if let Some(place) = world.inquiries.place(&key) {
             peer.subinterface = place.subinterface.clone();
             peer.port = place.port.clone();
@@ -34,11 +36,13 @@ pub(crate) fn explain_node(world: &World<'_>, cluster: &Cluster, view: &mut Node
         let words = world.bgp.peer(instance, peer.address).and_then(|(key, _)| world.inquiries.neighbor(&key));
         peer.rejected_routes = words.and_then(|(words, _)| words.rejected_routes);
         if world.session(instance, peer.address).is_down() {
-            peer.cause = why_down(world, instance, peer.address);
+            peer.cause = why_down(world, cluster, peer.address);
         }
     }
     if view.state != OperState::Up {
-        view.cause = view.peers.iter().find_map(|peer| peer.cause.clone());
+        let explained = view.peers.iter().filter_map(|peer| Some((peer, peer.cause.as_ref()?)));
+        let worst = explained.min_by_key(|(peer, cause)| (peer.session, cause.probable, peer.address));
+        view.cause = worst.map(|(_, cause)| cause.clone());
     }
 }
 
@@ -58,7 +62,7 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
         };
         hop.cause = match (hop.installed, known.session) {
             (true, Session::Down(_)) => path().and_then(|(path, prefix)| stale_cause(neighbor, prefix, path)),
-            (false, Session::Down(_)) if hop.expected => why_down(world, instance, neighbor),
+            (false, Session::Down(_)) if hop.expected => why_down(world, cluster, neighbor),
             // While gNMI does not answer, earlier findings about a route remain valid: the route is as it was.
             (false, Session::Established | Session::Unknown) if hop.expected && !up => {
                 let received_routes = world.bgp.neighbor(instance, neighbor).and_then(|it| it.received_routes);
@@ -68,10 +72,17 @@ pub(crate) fn explain_vip(world: &World<'_>, cluster: &Cluster, evidence: &Evide
             _ => None,
         };
     }
+    for (hop, known) in view.next_hops.iter_mut().zip(&evidence.hops).filter(|(hop, _)| hop.kind == NextHopKind::L2) {
+        hop.cause = if up { None } else { why_unanswered(world, cluster, known) };
+    }
     view.cause = if up || is_not_the_switchs(view.verdict.reason) {
         None
     } else if view.verdict.reason == Some(Reason::RouteNotProgrammed) {
         suppressed(world, view)
+    } else if view.verdict.reason == Some(Reason::ArpUnresolved) {
+        let key = AddressKey { network_instance: view.network_instance.clone(), address: view.address };
+        let place = world.inquiries.place(&key).filter(|_| world.phase.gnmi == GnmiPhase::Live);
+        place.and_then(|place| holder_cut_off(view.address, place))
     } else {
         worst(&view.next_hops)
     };
@@ -150,30 +161,67 @@ pub(crate) fn neighbor(world: &World<'_>, cluster: &Cluster, hop: &NextHopView) 
     node.and_then(|node| node.location.attached(Some(hop.address.is_ipv4()))).or(Some(hop.address))
 }
 
-/// Returns why the session with an address is down; `None` while gNMI does not answer, since no answer does not mean no
-/// entry.
-fn why_down(world: &World<'_>, instance: &NetworkInstanceName, address: IpAddr) -> Option<Cause> {
+/// Returns the address whose ARP or ND entry shows where another address is plugged in: the only gateway of this leaf's
+/// static route to it. Otherwise, or if several nodes are behind the gateway (a router), it is the address itself.
+pub(crate) fn link(world: &World<'_>, cluster: &Cluster, address: IpAddr) -> IpAddr {
+    let gateway = || {
+        let route = world.switch.host(&cluster.config.rules.network_instance, address)?;
+        let route = Some(route).filter(|route| world.switch.owned_by(route, STATIC_OWNER))?;
+        let [gateway] = *world.switch.group(route.next_hop_group)?.next_hops else { return None };
+        let leads_to = cluster.by_gateway.get(&gateway).map_or(0, Vec::len);
+        (leads_to <= 1).then_some(gateway)
+    };
+    gateway().unwrap_or(address)
+}
+
+/// Returns why what answers ARP or ND for a VIP may not be there any more: the port of its entry or of its node is down,
+/// or the node does not answer itself.
+fn why_unanswered(world: &World<'_>, cluster: &Cluster, hop: &Hop) -> Option<Cause> {
     if world.phase.gnmi != GnmiPhase::Live {
         return None;
     }
+    let instance = &cluster.config.rules.network_instance;
+    let place = |address: IpAddr| world.inquiries.place(&AddressKey { network_instance: instance.clone(), address });
+    let node = hop.node.as_ref().and_then(|node| cluster.nodes.get(cluster.node_slot(node)?));
+    let own = node.into_iter().flat_map(|node| &node.location.candidates).map(|(address, _)| *address);
+    let own: Vec<IpAddr> = own.collect();
+    let cut_off = |address: &IpAddr| holder_cut_off(*address, place(*address)?);
+    let gone = |address: &IpAddr| {
+        holder_gone(*address, place(*address)?).filter(|_| !world.switch.answers(instance, *address))
+    };
+    let is_gone = || hop.doubtful.then(|| own.iter().find_map(gone))?;
+    cut_off(&hop.address).or_else(|| own.iter().find_map(cut_off)).or_else(is_gone)
+}
+
+/// Returns why the session with an address is down; `None` while gNMI does not answer, since no answer does not mean no
+/// entry.
+fn why_down(world: &World<'_>, cluster: &Cluster, address: IpAddr) -> Option<Cause> {
+    if world.phase.gnmi != GnmiPhase::Live {
+        return None;
+    }
+    let instance = &cluster.config.rules.network_instance;
+    let link = link(world, cluster, address);
     let peer = world.bgp.peer(instance, address);
     let key = world.bgp.key_of(instance, address);
     let key = key.as_ref();
-    let host = world.switch.host(instance, address);
+    let host = world.switch.host(instance, link);
     let owned_by = |owner: &str| host.is_some_and(|route| world.switch.owned_by(&route, owner));
     let group = host.filter(|_| owned_by(EVPN_OWNER)).and_then(|route| world.switch.group(route.next_hop_group));
     session_cause(&SessionFacts {
         address,
+        link,
+        link_is_node: link == address
+            || cluster.at_address(link).iter().any(|slot| cluster.at_address(address).contains(slot)),
         session: peer.as_ref().and_then(|(_, neighbor)| neighbor.session),
         established_at: key.and_then(|key| world.bgp.established_at(key)),
         fell_at: peer.as_ref().and_then(|(_, neighbor)| neighbor.last_established),
         words: key.and_then(|key| world.inquiries.neighbor(key)),
         asked_since: key.and_then(|key| world.inquiries.neighbor_since(key)),
-        place: world.inquiries.place(&AddressKey { network_instance: instance.clone(), address }),
+        place: world.inquiries.place(&AddressKey { network_instance: instance.clone(), address: link }),
         moved_to: group.and_then(|group| group.next_hops.first().copied()),
         has_host_route: owned_by(ARP_ND_OWNER),
         is_beyond: host
-            .or_else(|| world.switch.subnet(instance, address).map(|subnet| subnet.route))
+            .or_else(|| world.switch.subnet(instance, link).map(|subnet| subnet.route))
             .is_some_and(|route| world.switch.owner(&route).is_some() && !world.switch.is_connected(&route)),
         bfd: world.switch.bfd(instance, address),
     })

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::evidence::{Evidence, Gate, Hop, Matched, Session, World};
-use super::explain::neighbor;
+use super::explain::{link, neighbor};
 use super::gather::next_hops;
 use super::next_hops::NextHops;
 use super::verdict::judge;
@@ -62,7 +62,7 @@ pub(crate) fn foretell(
 fn ways(world: &World<'_>, cluster: &Cluster, evidence: &Evidence, view: &VipView) -> Vec<Way> {
     let instance = &cluster.config.rules.network_instance;
     let port = |session: IpAddr| {
-        let key = || AddressKey { network_instance: instance.clone(), address: session };
+        let key = || AddressKey { network_instance: instance.clone(), address: link(world, cluster, session) };
         let place = world.inquiries.has_shared_ports().then(|| world.inquiries.place(&key()))?;
         place?.port.clone()
     };

@@ -383,19 +383,27 @@ impl Investigator {
     /// Returns the held findings that need not be held any longer.
     fn release(&mut self, now: Instant) -> Vec<(Question, Finding)> {
         let held = std::mem::take(&mut self.held).into_iter();
-        let (later, ready): (Vec<_>, Vec<_>) = held.partition(|(key, _)| self.is_sought(key, now));
+        let sought = self.sought(now);
+        let (later, ready): (Vec<_>, Vec<_>) = held.partition(|(key, _)| sought.contains(&key.network_instance));
         self.held = later.into_iter().collect();
         ready.into_iter().map(|(_, finding)| finding).collect()
     }
 
-    /// Returns whether it is still being asked, or due to be asked now, where an address is plugged in.
-    fn is_sought(&self, key: &AddressKey, now: Instant) -> bool {
-        let follows = self.next.iter().any(|stage| match stage {
-            Stage::Macs(keys) | Stage::Ports(keys) => keys.contains(key),
-            Stage::Questions(_) => false,
+    /// Returns the network instances in which it is still being asked, or due to be asked now, where something that is
+    /// not up is plugged in. That may be another address than the neighbor's: the gateway to it.
+    fn sought(&self, now: Instant) -> BTreeSet<NetworkInstanceName> {
+        let following = self.next.iter().flat_map(|stage| match stage {
+            Stage::Macs(keys) | Stage::Ports(keys) => keys.as_slice(),
+            Stage::Questions(_) => &[],
         });
-        let record = self.records.get(&Question::Place(key.clone())).and_then(|record| record.due);
-        follows || record.is_some_and(|due| due <= now) && !self.refused.contains(&Kind::Place)
+        let asked = self.records.iter().filter(|_| !self.refused.contains(&Kind::Place));
+        let due = asked.filter_map(|(question, record)| match question {
+            Question::Place(key) if record.asking == Asking::Repeatedly && record.due.is_some_and(|due| due <= now) => {
+                Some(key)
+            }
+            _ => None,
+        });
+        following.chain(due).map(|key| key.network_instance.clone()).collect()
     }
 
     fn failed(&mut self, stage: Stage, status: &Status, now: Instant) {
