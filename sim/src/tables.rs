@@ -310,6 +310,8 @@ pub enum PathFate {
     Invalid(&'static str),
     /// It is suppressed by route flap damping.
     Damped,
+    /// Configuration keeps it out of the route table.
+    FibDisabled,
 }
 
 impl PathFate {

@@ -171,6 +171,9 @@ async fn causes_of_an_unused_route_are_reported() {
         case("leaf3", "graceful-restart: { node: cluster1-m03 }", "stale", "graceful restart"),
     ];
     expect_each_cause_alone(&bench, &cases, hop).await;
+    let says = "1.1.1.100/32 from 192.168.1.11 is kept out of the forwarding table by configuration";
+    let cases = [case("leaf1", "fib-disabled: { node: cluster1 }", "fib-suppressed", says)];
+    expect_each_cause_alone(&bench, &cases, hop).await;
     let vip = |_: &str, name: &str| name.to_owned();
     let cases =
         [case("leaf1", "fib-suppressed: { leaf: leaf1, prefix: 1.1.1.100/32 }", "fib-suppressed", "suppressed")];

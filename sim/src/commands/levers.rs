@@ -27,6 +27,8 @@ const LEVERS: &[(&str, &str)] = &[
     ("as-loop node=NODE", "paths that contain the leaf's own AS"),
     ("next-hop-unresolved node=NODE", "paths whose next-hop cannot be resolved"),
     ("damped node=NODE", "paths held back by route flap damping"),
+    ("fib-disabled node=NODE", "paths that configuration keeps out of the forwarding table"),
+    ("bgp-preference leaf=LEAF preference=N", "another preference of BGP's own routes; EVPN's stays"),
     (
         "multipath leaf=LEAF limit=1",
         "limit on paths that BGP installs per route; on a leaf with several nodes (lab kubeadm-calico-metallb)",

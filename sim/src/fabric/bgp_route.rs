@@ -48,6 +48,8 @@ pub(super) enum Exclusion {
     Unresolved,
     /// It is suppressed by route flap damping.
     Damped,
+    /// Configuration keeps it out of the route table.
+    FibDisabled,
 }
 
 /// Returns why a leaf excludes what a session announces, or `None` if it does not.
@@ -61,6 +63,8 @@ pub(super) fn excluded(fabric: &Fabric, place: &Place, session: &Session<'_>, pr
         Some(Exclusion::Unresolved)
     } else if pulled(|lever| matches!(lever, Lever::Damped { .. })) {
         Some(Exclusion::Damped)
+    } else if pulled(|lever| matches!(lever, Lever::FibDisabled { .. })) {
+        Some(Exclusion::FibDisabled)
     } else {
         None
     }

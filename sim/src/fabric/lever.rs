@@ -124,6 +124,18 @@ pub enum Lever {
         /// The node.
         node: String,
     },
+    /// Configuration of the leaves keeps the node's announcements out of the route table and the forwarding table.
+    FibDisabled {
+        /// The node.
+        node: String,
+    },
+    /// BGP's own routes have this preference on a leaf, instead of the configured one.
+    BgpPreference {
+        /// The leaf.
+        leaf: String,
+        /// `protocols/bgp/preference`: the lowest wins.
+        preference: u8,
+    },
     /// BGP uses fewer paths per route; EVPN is not limited.
     Multipath {
         /// The leaf.
@@ -297,7 +309,8 @@ impl Lever {
             | Self::Leaked { .. }
             | Self::AsLoop { .. }
             | Self::NextHopUnresolved { .. }
-            | Self::Damped { .. } => "a prefix that a node announces there",
+            | Self::Damped { .. }
+            | Self::FibDisabled { .. } => "a prefix that a node announces there",
             Self::EvpnWithdrawn { .. } | Self::OverlayDown { .. } => {
                 "routes that EVPN carries to or from that leaf, as in lab anycast-metallb"
             }
@@ -382,6 +395,7 @@ impl Lever {
                 | Self::AsLoop { .. }
                 | Self::NextHopUnresolved { .. }
                 | Self::Damped { .. }
+                | Self::FibDisabled { .. }
         )
     }
 
@@ -395,6 +409,7 @@ impl Lever {
             Self::NodeMoved { leaf, .. }
             | Self::AdminDisabled { leaf, .. }
             | Self::StaleEntry { leaf, .. }
+            | Self::BgpPreference { leaf, .. }
             | Self::Multipath { leaf, .. }
             | Self::FibSuppressed { leaf, .. }
             | Self::FibRecovered { leaf, .. }
@@ -420,6 +435,7 @@ impl Lever {
             | Self::AsLoop { .. }
             | Self::NextHopUnresolved { .. }
             | Self::Damped { .. }
+            | Self::FibDisabled { .. }
             | Self::DuplicateAddress { .. }
             | Self::Announced { .. }
             | Self::Withheld { .. } => None,
@@ -452,6 +468,7 @@ impl Lever {
             | Self::AsLoop { node }
             | Self::NextHopUnresolved { node }
             | Self::Damped { node }
+            | Self::FibDisabled { node }
             | Self::StaleEntry { node, .. }
             | Self::DuplicateAddress { node, .. }
             | Self::BfdDown { node }

@@ -87,6 +87,7 @@ fn fate(
         Some(Exclusion::AsLoop) => return PathFate::Invalid("as-loop"),
         Some(Exclusion::Unresolved) => return PathFate::Invalid("next-hop-unresolved"),
         Some(Exclusion::Damped) => return PathFate::Damped,
+        Some(Exclusion::FibDisabled) => return PathFate::FibDisabled,
         None => {}
     }
     // A leaked prefix is selected in the other network instance.

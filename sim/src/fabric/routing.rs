@@ -88,8 +88,7 @@ fn instance(fabric: &Fabric, place: &Place, knowledge: &Knowledge<'_>) -> Networ
     routes.extend(imported);
     let routes = activate(fabric, &place.0, routes);
     let mut instance = empty_instance(config.id, config.kind.into());
-    let preference = |it: &BgpConfig| BgpPreference { ebgp: it.ebgp_preference, ibgp: it.ibgp_preference };
-    instance.bgp_preference = config.bgp.as_ref().map(preference);
+    instance.bgp_preference = config.bgp.as_ref().map(|bgp| preference(fabric, &place.0, bgp));
     for session in &knowledge.sessions[place] {
         let counters = counters(fabric, place, session, &routes, bgp);
         instance.router_id = session.bgp.router_id_of(&place.0);
@@ -282,11 +281,21 @@ fn best_paths(fabric: &Fabric, place: &Place, mut paths: Vec<Path>) -> BgpRoute 
     let limit = limit(fabric, &place.0, bgp_limit(fabric, &place.0, bgp.map_or(1, |bgp| bgp.maximum_paths)));
     let next_hop = |path: Path| NextHop::Indirect { address: path.next_hop, resolving: path.resolving };
     let preference = match bgp {
-        Some(bgp) if ebgp => bgp.ebgp_preference,
-        Some(bgp) => bgp.ibgp_preference,
+        Some(bgp) if ebgp => self::preference(fabric, &place.0, bgp).ebgp,
+        Some(bgp) => self::preference(fabric, &place.0, bgp).ibgp,
         None => 170,
     };
     BgpRoute { preference, next_hops: equal.map(next_hop).take(limit).collect(), ebgp, length }
+}
+
+/// Returns the configured preferences of BGP's routes, unless a lever changes them.
+fn preference(fabric: &Fabric, leaf: &str, bgp: &BgpConfig) -> BgpPreference {
+    let changed = fabric.levers().find_map(|lever| match lever {
+        Lever::BgpPreference { leaf: on, preference } if on == leaf => Some(*preference),
+        _ => None,
+    });
+    let configured = BgpPreference { ebgp: bgp.ebgp_preference, ibgp: bgp.ibgp_preference };
+    changed.map_or(configured, |preference| BgpPreference { ebgp: preference, ibgp: preference })
 }
 
 /// Returns the maximum number of paths that BGP uses per route.

@@ -231,7 +231,7 @@ fn a_lost_session_moves_its_leaf_to_evpn_and_removes_its_vtep_from_others() {
     assert_eq!((healed.session_state.as_str(), healed.established_transitions), ("established", 2));
 }
 
-const LEVERS: [&str; 31] = [
+const LEVERS: [&str; 33] = [
     "session-down: { node: cluster1 }",
     "link-down: { node: cluster1 }",
     "speaker-dead: { node: c1/cluster1 }",
@@ -261,6 +261,8 @@ const LEVERS: [&str; 31] = [
     "as-loop: { node: cluster1 }",
     "next-hop-unresolved: { node: cluster1 }",
     "damped: { node: cluster1 }",
+    "fib-disabled: { node: cluster1 }",
+    "bgp-preference: { leaf: leaf1, preference: 180 }",
     "fib-suppressed: { leaf: leaf1, prefix: 1.1.1.100/32 }",
     "fib-recovered: { leaf: leaf1, prefix: 1.1.1.100/32 }",
 ];

@@ -102,6 +102,7 @@ fn each_lever_on_a_path_leads_to_its_own_fate() {
         ("as-loop: { node: cluster1 }", Some(PathFate::Invalid("as-loop"))),
         ("next-hop-unresolved: { node: cluster1 }", Some(PathFate::Invalid("next-hop-unresolved"))),
         ("damped: { node: cluster1 }", Some(PathFate::Damped)),
+        ("fib-disabled: { node: cluster1 }", Some(PathFate::FibDisabled)),
         (
             "static-route: { leaf: leaf1, network-instance: ip-vrf-1, prefix: 1.1.1.100/32, next-hop: 192.168.1.12 }",
             Some(PathFate::Unused),

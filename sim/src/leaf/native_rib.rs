@@ -106,6 +106,7 @@ fn row(prefix: IpNet, neighbor: &str, path: &RibPath, attributes: usize, protoco
     let tie_break = match fate {
         PathFate::Lost(reason) => reason,
         PathFate::Invalid(_) => "invalid-route",
+        PathFate::FibDisabled => "fib-install-disabled",
         _ => "none",
     };
     let mut value = json!({
@@ -131,7 +132,7 @@ fn row(prefix: IpNet, neighbor: &str, path: &RibPath, attributes: usize, protoco
     value["best-route"] = best.into();
     value["group-best"] = best.into();
     value["backup-route"] = false.into();
-    value["fib-disabled"] = false.into();
+    value["fib-disabled"] = (fate == PathFate::FibDisabled).into();
     value["tie-break-reason"] = tie_break.into();
     value["invalid-reason"] =
         INVALID.iter().map(|reason| ((*reason).to_owned(), Value::Bool(fate == PathFate::Invalid(reason)))).collect();
