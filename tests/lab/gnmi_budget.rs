@@ -8,8 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::bench::Bench;
 use crate::bench::Says::{Anything, Is};
+use crate::bench::{Bench, GNMI_SOURCE};
 
 const NODE: &str = "/k8s-services/cluster[name=c1]/node[name=cluster1]";
 /// Longer than anything that the agent delays while all is up.
@@ -89,6 +89,39 @@ fn get() -> Request<pb::GetRequest> {
     request.metadata_mut().insert("username", "admin".parse().expect("ASCII"));
     request.metadata_mut().insert("password", "NokiaSrl1!".parse().expect("ASCII"));
     request
+}
+
+/// A node that flaps: each time, the agent asks why, and where the node is plugged in when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "two minutes of a server's limit: make chaos"]
+async fn an_agent_with_more_questions_than_its_budget_leaves_the_collector_its_share() {
+    let bench = Bench::healthy().await;
+    let port = format!("{NODE}/peer[address=192.168.1.11]/port");
+    bench.until("leaf1", &[(&port, Anything)]).await;
+    let mut collector = beside(&bench, "leaf1").await;
+    // What the agent asked to start counts for a minute.
+    sleep_until(Instant::now() + Duration::from_secs(45)).await;
+    let before = bench.leaf("leaf1").gnmi().local_requests();
+    let mut pace = interval(Duration::from_millis(1200));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut refused = Vec::new();
+    for request in 0..50 {
+        pace.tick().await;
+        match request % 6 {
+            1 => bench.act(&["pull: { peer-shutdown: { node: cluster1 } }"]).await,
+            4 => bench.act(&["release-all"]).await,
+            _ => {}
+        }
+        refused.extend(collector.get(get()).await.err());
+    }
+    assert!(refused.is_empty(), "{refused:?}");
+    let asked = bench.leaf("leaf1").gnmi().local_requests() - before - 50;
+    assert!((8..=10).contains(&asked), "the agent had much to ask, and asked {asked} times");
+    // The last question is answered when the budget allows it.
+    bench.act(&["pull: { peer-shutdown: { node: cluster1 } }"]).await;
+    let (cause, minute) = (format!("{NODE}/probable-cause"), Duration::from_secs(70));
+    bench.until_within(minute, "leaf1", &[(&cause, Is("peer-shutdown")), (GNMI_SOURCE, Is("synced"))]).await;
+    bench.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@
 //!                             └─► Get: MAC tables ──► Get: ports ──► where an address is plugged in
 //! ```
 //!
-//! One Get runs at a time, for as many questions as fit, and at most a dozen in a minute. A question is dropped once
+//! One Get runs at a time, for as many questions as fit, and at most ten in a minute. A question is dropped once
 //! the engine no longer asks it. Until then it is asked again after a minute, then every five minutes, together with
 //! others that are due soon. If the server refuses or limits requests, findings are missing, but nothing else fails.
 
@@ -42,8 +42,8 @@ use crate::path::Path;
 use crate::supervise::words;
 use srl_proto::gnmi;
 
-/// The most Gets in any minute.
-const GETS: usize = 12;
+/// The most Gets in any minute: beside a collector that makes 50, they stay within a server's usual limit of 60.
+const GETS: usize = 10;
 /// The most paths in one Get.
 const PATHS: usize = 256;
 /// The most routes for which tables are read in full (see [`Extent`]).

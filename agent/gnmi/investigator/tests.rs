@@ -423,7 +423,7 @@ fn a_neighbor_finding_waits_for_the_place_of_the_neighbor() {
 }
 
 #[test]
-fn a_thousand_vips_are_investigated_within_a_minute_by_a_dozen_gets() {
+fn a_thousand_vips_are_investigated_within_a_minute_by_ten_gets() {
     let mut investigator = Investigator::default();
     let start = Instant::now();
     let of_vip = |number: u16| {
