@@ -7,7 +7,7 @@ use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 
 use crate::bench::Says::{Anything, Has, Is, Nothing};
-use crate::bench::{Bench, HEALTHY_REMOTE};
+use crate::bench::{Bench, CLUSTER, HEALTHY_REMOTE};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ALARM: &str = "/k8s-services/alarm[id=vip-degraded/c1/default/nginxhello/1.1.1.100]";
@@ -82,5 +82,29 @@ async fn an_alarm_and_its_end_are_reported_in_state_syslog_and_kubernetes_events
     let told = line(&syslog, "alarm-cleared severity=major type=vip-degraded").await;
     assert!(told.starts_with("<189>"), "local7.notice: {told}");
     assert!(note(bench.cluster(), "VipDegradedCleared", EVENT_PATIENCE).await.starts_with("leaf4: cleared after "));
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cause_of_an_alarm_is_in_its_syslog_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let syslog = UnixDatagram::bind(folder.path().join("log")).expect("a socket");
+    let flag = format!("--syslog={}", folder.path().join("log").display());
+    let bench = Bench::with(|lab| {
+        lab.apps.iter_mut().for_each(|app| app.arguments.push(flag.clone()));
+        lab.config.push_str("set / k8s-services alarm-policy raise-hold-time 5\n");
+    })
+    .await;
+    bench.until_healthy().await;
+    bench.act(&["pull: { peer-shutdown: { node: cluster1 } }"]).await;
+    let told = line(&syslog, "alarm-raised severity=major type=neighbor-session-down").await;
+    assert!(
+        told.contains(" cause=peer-shutdown ") && told.contains("NOTIFICATION Cease (Administrative Shutdown)"),
+        "{told}"
+    );
+    bench.act(&["release-all"]).await;
+    let told = line(&syslog, "alarm-cleared severity=major type=neighbor-session-down").await;
+    assert!(told.contains(" because="), "{told}");
+    bench.until("leaf1", &[(&format!("{CLUSTER}/node[name=cluster1]/probable-cause"), Nothing)]).await;
     bench.down().await;
 }

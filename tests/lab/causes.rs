@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use srl_sim::gnmi::GnmiSwitches;
 use srl_sim::lab::LabContent;
-use tokio::time::sleep;
+use srl_sim::profile::Profile;
+use tokio::time::{sleep, timeout};
 
-use crate::bench::Bench;
 use crate::bench::Says::{Anything, Has, Is, Nothing};
+use crate::bench::{Bench, GNMI_SOURCE};
 use crate::heard::Heard;
 
 const NODES: [(&str, &str, &str); 3] = [
@@ -178,6 +180,76 @@ async fn causes_of_an_unused_route_are_reported() {
     let cases =
         [case("leaf1", "fib-suppressed: { leaf: leaf1, prefix: 1.1.1.100/32 }", "fib-suppressed", "suppressed")];
     expect_each_cause_alone(&bench, &cases, vip).await;
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cause_follows_the_fault_at_the_next_look() {
+    let bench = plugged_in().await;
+    let first = [
+        ("leaf1", "peer-shutdown: { node: cluster1 }", node("leaf1", "probable-cause"), "peer-shutdown"),
+        (
+            "leaf2",
+            "policy-reject: { leaf: leaf2, prefix: 1.1.1.100/32 }",
+            hop("leaf2", "probable-cause"),
+            "rejected-by-policy",
+        ),
+        (
+            "leaf3",
+            "withheld: { node: cluster1-m03, prefix: 1.1.1.100/32 }",
+            hop("leaf3", "probable-cause"),
+            "not-received",
+        ),
+    ];
+    let mut heard: Vec<Heard<'_>> = first.iter().map(|(leaf, ..)| Heard::at(&bench, leaf)).collect();
+    let requests = || first.each_ref().map(|(leaf, ..)| bench.leaf(leaf).gnmi().local_requests());
+    for (_, lever, ..) in &first {
+        bench.act(&[&format!("pull: {{ {lever} }}")]).await;
+    }
+    for (leaf, _, at, cause) in &first {
+        bench.until(leaf, &[(at, Is(cause))]).await;
+    }
+    // The fault becomes another one, and the verdict stays. On leaf3 nothing changes.
+    let before = requests();
+    bench.act(&["pull: { admin-disabled: { leaf: leaf1, node: cluster1 } }"]).await;
+    bench.act(&["pull: { withheld: { node: cluster1-m02, prefix: 1.1.1.100/32 } }"]).await;
+    let next = ["admin-disabled", "not-received", "not-received"];
+    for ((leaf, _, at, _), cause) in first.iter().zip(next) {
+        bench.until_within(LOOKED_AGAIN, leaf, &[(at, Is(cause))]).await;
+    }
+    let looked = timeout(LOOKED_AGAIN, async {
+        while requests().iter().zip(before).any(|(now, before)| *now == before) {
+            sleep(Duration::from_millis(200)).await;
+        }
+    });
+    looked.await.expect("every leaf looks again");
+    for (((leaf, _, at, cause), next), heard) in first.iter().zip(next).zip(&mut heard) {
+        bench.expect(leaf, &[(at, Is(next))]);
+        assert_eq!(heard.words(), BTreeSet::from([(*cause).to_owned(), next.to_owned()]), "{leaf}");
+    }
+    bench.act(&["release-all"]).await;
+    for (leaf, _, at, _) in &first {
+        bench.until(leaf, &[(at, Nothing), ("oper-state", Is("up"))]).await;
+    }
+    bench.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_the_bgp_rib_costs_only_the_causes_of_paths() {
+    let gnmi = GnmiSwitches { unknown: vec!["bgp-rib".to_owned()], ..GnmiSwitches::default() };
+    let bench = Bench::on(Profile { gnmi, ..Profile::default() }, |_| {}).await;
+    bench.until_healthy().await;
+    let mut heard = Heard::at(&bench, "leaf1");
+    bench.act(&["pull: { withheld: { node: cluster1, prefix: 1.1.1.100/32 } }"]).await;
+    bench.act(&["pull: { peer-shutdown: { node: cluster1-m02 } }"]).await;
+    let refused = "/k8s-services/statistics/adaptation/refused-path";
+    bench.until("leaf1", &[("oper-state", Is("degraded")), (refused, Has("/bgp-rib"))]).await;
+    bench.until("leaf2", &[(&node("leaf2", "probable-cause"), Is("peer-shutdown"))]).await;
+    bench
+        .expect("leaf1", &[(GNMI_SOURCE, Is("synced")), ("probable-cause", Nothing), ("fib-status", Is("programmed"))]);
+    assert_eq!(heard.words(), BTreeSet::new(), "nothing is guessed");
+    bench.act(&["release-all"]).await;
+    bench.until_healthy().await;
     bench.down().await;
 }
 
