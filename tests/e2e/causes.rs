@@ -241,3 +241,35 @@ async fn a_longer_looped_or_losing_path_is_diagnosed() {
     expect_only_cause(&site, heard, "preference").await;
     site.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damped_route_is_diagnosed() {
+    let Some(site) = plugged_in(Options { ebgp: true, ..Options::default() }).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    // A penalty of 1000 for one withdrawal; it stays above 500 for two minutes.
+    site.leaf.bgp(&["bgp dampening 2 500 900 4"]).await;
+    site.nodes[0].bgp(&[&format!("no network {VIP}")]).await;
+    until(&site, hop, 1, "not-received", &["192.168.1.11 does not send 1.1.1.100/32"]).await;
+    site.nodes[0].bgp(&[&format!("network {VIP}")]).await;
+    until(&site, hop, 1, "damped", &["1.1.1.100/32 from 192.168.1.11 is suppressed by route flap damping"]).await;
+    site.leaf.vtysh(&["clear ip bgp dampening"]).await;
+    site.leaf.bgp(&["no bgp dampening"]).await;
+    expect_only_causes(&site, heard, &["damped", "not-received"]).await;
+    site.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notification_without_a_cause_of_its_own_is_quoted() {
+    let Some(site) = plugged_in(Options::default()).await else { return };
+    let heard = Heard::at(&site.bench, LEAF);
+    // The leaf's own identifier: it refuses every OPEN message with it.
+    site.nodes[2].vtysh(&["configure terminal", "router bgp", "bgp router-id 192.168.1.1"]).await;
+    let parts = ["192.168.1.13", "NOTIFICATION Open Message Error (Bad BGP Identifier) at "];
+    until(&site, node, 3, "notification", &parts).await;
+    site.nodes[2].vtysh(&["configure terminal", "router bgp", "no bgp router-id"]).await;
+    for host in [&site.nodes[2], &site.leaf] {
+        host.vtysh(&["clear bgp *"]).await;
+    }
+    expect_only_cause(&site, heard, "notification").await;
+    site.down().await;
+}

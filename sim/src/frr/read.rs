@@ -162,6 +162,8 @@ pub(super) struct BgpPath {
     pub(super) multipath: bool,
     pub(super) stale: bool,
     pub(super) damped: bool,
+    /// Whether it was withdrawn, and bgpd only remembers how often it flapped.
+    pub(super) history: bool,
     pub(super) selection_reason: String,
     pub(super) loc_prf: Option<u32>,
     pub(super) origin: String,

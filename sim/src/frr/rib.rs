@@ -22,7 +22,7 @@ pub(super) fn rib(reading: &Reading, routes: &BTreeMap<RouteKey, Route>) -> Rib 
         let best = paths.iter().find(|path| path.bestpath);
         let installed = routes.iter().find(|(key, _)| key.prefix == *prefix && key.route_type == "bgp");
         let active = installed.is_some_and(|(_, route)| route.active);
-        for it in paths {
+        for it in paths.iter().filter(|path| !path.history) {
             let Some((name, peer)) = reading.neighbors.get_key_value(&it.peer_id) else { continue };
             let Some(next_hop) = it.nexthops.first().map(|hop| hop.ip) else { continue };
             let fate = fate(it, best, active);

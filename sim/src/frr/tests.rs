@@ -307,6 +307,8 @@ fn the_fate_of_a_path_is_derived_from_the_answers_of_frr() {
     assert_eq!(fate_of(json!([path(json!({ "multipath": true }))])), (PathFate::Multipath, false));
     assert_eq!(fate_of(json!([path(json!({ "bestpath": true, "stale": true }))])), (PathFate::Best, true));
     assert_eq!(fate_of(json!([path(json!({ "damped": true }))])), (PathFate::Damped, false));
+    let withdrawn = json!([path(json!({ "valid": false, "history": true }))]);
+    assert_eq!(fate(&withdrawn, &json!({}), &routes), None, "only its history is left");
     let unresolved = PathFate::Invalid("next-hop-unresolved");
     assert_eq!(fate_of(json!([path(json!({ "valid": false }))])), (unresolved, false));
     let best =
