@@ -20,6 +20,7 @@ mod rows;
 mod said;
 mod scenario;
 mod seeds;
+mod sharing;
 mod sources;
 mod speakers;
 mod touched;

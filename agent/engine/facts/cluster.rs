@@ -462,11 +462,6 @@ impl Cluster {
         services.iter().filter_map(|slot| self.services.get(*slot))
     }
 
-    /// Returns whether a service has the VIP in its status, and not only in externalIPs.
-    pub(crate) fn is_assigned(&self, vip: IpAddr) -> bool {
-        self.carrying(vip).any(|entry| entry.is_assigned(vip))
-    }
-
     /// Returns whether a node of the cluster is at the next-hop, or behind it.
     pub(crate) fn has_behind(&self, next_hop: IpAddr) -> bool {
         !self.at_next_hop(next_hop).is_empty() || !self.at_vtep(next_hop).is_empty()

@@ -105,12 +105,8 @@ impl NextHops<'_> {
 
     /// Returns whether a transit leads to a cluster whose nodes may announce a range without having an endpoint.
     fn has_range_beyond(&self, hop: IpAddr, found: &Matched) -> bool {
-        let serves_locally = |other: &Cluster| {
-            let mut entries = other.carrying(self.vip);
-            entries.any(|entry| other.profile().serves_locally(&entry.service))
-        };
         let own = || self.local_policy && self.is_transit_to(self.cluster, hop);
-        let theirs = |other: &Cluster| serves_locally(other) && self.is_transit_to(other, hop);
+        let theirs = |other: &Cluster| self.carriers(other).locally && self.is_transit_to(other, hop);
         !found.is_host() && (own() || self.partners().any(theirs))
     }
 

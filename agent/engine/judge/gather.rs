@@ -258,15 +258,16 @@ fn carrying<'a>(
 /// one of the two clusters has the conflict if it claims by externalIPs what is assigned to a service of the other, or
 /// if the next-hops lead to nodes of the other only.
 fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr, hops: &[IpAddr]) -> Option<String> {
-    let mut claimants: Vec<&Cluster> =
-        world.claims.of(vip).iter().filter_map(|id| world.clusters.get(&id.cluster)).collect();
-    claimants.sort_unstable_by_key(|other| other.id);
-    claimants.dedup_by_key(|other| other.id);
-    let others = claimants.into_iter().filter(|other| other.id != cluster.id && other.is_beside(cluster));
-    let mut others: Vec<&Cluster> = others.filter(|other| !other.shares_with(cluster)).collect();
+    let claims = |other: &&Cluster| other.id != cluster.id && other.is_beside(cluster) && other.vips.contains_key(&vip);
+    let mut others: Vec<&Cluster> =
+        world.clusters.values().filter(claims).filter(|other| !other.shares_with(cluster)).collect();
+    let is_assigned = |cluster: &Cluster| world.shared.carriers(cluster, vip).assigned;
     let reached = |cluster: &Cluster| hops.iter().any(|hop| cluster.has_behind(*hop));
-    let (assigned, served) = (cluster.is_assigned(vip), reached(cluster));
-    others.retain(|other| match (assigned, other.is_assigned(vip)) {
+    if others.is_empty() {
+        return None;
+    }
+    let (assigned, served) = (is_assigned(cluster), reached(cluster));
+    others.retain(|other| match (assigned, is_assigned(other)) {
         (true, false) => false,
         (false, true) => true,
         _ => !served || reached(other),

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::evidence::{Evidence, Hop, Matched, World};
 use super::next_hops::{NextHops, Standing, foreign_node};
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
-use crate::engine::facts::node_sets::VipAnnouncement;
 use crate::engine::facts::nodes::{Expectation, NodeEntry};
 use crate::engine::facts::places::Place;
 use crate::engine::facts::sources::GnmiPhase;
@@ -28,8 +27,9 @@ pub(crate) fn announcement(
     found: Option<(&Matched, Standing)>,
 ) -> Announcement {
     let routed = found.is_some_and(|(found, standing)| standing != Standing::Other && !found.is_connected());
+    let carriers = world.shared.carriers(cluster, vip);
     let mode = match cluster.config.rules.announcement {
-        AnnouncementMode::Auto if is_by_l2_only(cluster, vip) => AnnouncementMode::L2,
+        AnnouncementMode::Auto if carriers.by_l2_only => AnnouncementMode::L2,
         mode => mode,
     };
     match mode {
@@ -43,7 +43,7 @@ pub(crate) fn announcement(
     if !cluster.at_address(vip).is_empty() {
         return Announcement::L2;
     }
-    if cluster.carrying(vip).any(|entry| entry.announcement(vip).is_some_and(is_by_bgp)) {
+    if carriers.by_bgp {
         return Announcement::Bgp;
     }
     if let Some(known) = cluster.vips.get(&vip).and_then(|entry| entry.announced) {
@@ -55,22 +55,6 @@ pub(crate) fn announcement(
         true => Announcement::L2,
         false => Announcement::Bgp,
     }
-}
-
-/// Returns whether the speaker's resources announce the VIP by BGP.
-fn is_by_bgp(announcement: &VipAnnouncement) -> bool {
-    announcement.nobody.is_none() && announcement.prefix.is_some()
-}
-
-/// Returns whether the speaker's resources, or the classes of the services, have a node answer ARP and ND for the VIP,
-/// and nobody announces it by BGP.
-fn is_by_l2_only(cluster: &Cluster, vip: IpAddr) -> bool {
-    let by_l2 = |entry: &ServiceEntry| {
-        let by_resources = entry.announcement(vip).is_some_and(|announcement| announcement.by_l2_only);
-        by_resources || cluster.profile().is_of_l2_class(&entry.service)
-    };
-    let by_bgp = |entry: &ServiceEntry| entry.announcement(vip).is_some_and(is_by_bgp) && !by_l2(entry);
-    cluster.carrying(vip).any(by_l2) && !cluster.carrying(vip).any(by_bgp)
 }
 
 /// Returns whether this is a host route that is neither from EVPN nor of this leaf itself.

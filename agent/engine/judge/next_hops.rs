@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::announcers::announcers;
+use super::carriers::{Announced, Carriers};
 use super::evidence::{Hop, Matched, Session, World};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::endpoints::Endpoints;
@@ -46,7 +48,7 @@ pub(crate) enum Standing {
 pub(super) enum Serving {
     /// All nodes.
     All,
-    These(BTreeSet<u32>),
+    These(Rc<BTreeSet<u32>>),
 }
 
 /// What a next-hop is known to be.
@@ -115,12 +117,16 @@ impl NextHops<'_> {
     /// Like [`Self::serve`], for nodes of a cluster that shares the VIP.
     pub(super) fn share(&self, other: &Cluster, nodes: &[u32]) -> bool {
         let partner = other.is_beside(self.cluster) && other.shares_with(self.cluster);
-        partner
-            && other.carrying(self.vip).any(|entry| {
-                let endpoints = entry.endpoints.of_vip(self.vip);
-                let local = other.profile().serves_locally(&entry.service);
-                endpoints.usable > 0 && (!local || endpoints.behind(nodes) > 0)
-            })
+        let has_one = || {
+            let serving = self.world.shared.serving_nodes(other, self.vip);
+            nodes.iter().any(|slot| serving.contains(slot))
+        };
+        partner && (self.carriers(other).by_any_node || has_one())
+    }
+
+    /// Returns what the services of a cluster that carry the VIP have in common.
+    pub(super) fn carriers(&self, cluster: &Cluster) -> Carriers {
+        self.world.shared.carriers(cluster, self.vip)
     }
 
     /// Returns whether all flows sent to the next-hop reach a usable endpoint.
@@ -182,13 +188,7 @@ impl NextHops<'_> {
     /// Returns whether a next-hop is transit to a cluster whose nodes all serve.
     fn passes_on(&self, hop: IpAddr) -> bool {
         let own = self.endpoints.usable > 0 && !self.local_policy && self.is_transit_to(self.cluster, hop);
-        own || self.partners().any(|other| {
-            let mut entries = other.carrying(self.vip);
-            let all_serve = entries.any(|entry| {
-                entry.endpoints.of_vip(self.vip).usable > 0 && !other.profile().serves_locally(&entry.service)
-            });
-            all_serve && self.is_transit_to(other, hop)
-        })
+        own || self.partners().any(|other| self.carriers(other).by_any_node && self.is_transit_to(other, hop))
     }
 
     /// Returns whether a next-hop is transit to a cluster with an endpoint, so that it may know the nodes that serve.
@@ -199,7 +199,7 @@ impl NextHops<'_> {
 
     /// Returns whether a cluster has an endpoint for the VIP.
     fn has_endpoint(&self, other: &Cluster) -> bool {
-        other.carrying(self.vip).any(|entry| entry.endpoints.of_vip(self.vip).usable > 0)
+        self.carriers(other).has_endpoint
     }
 
     /// Returns whether nodes of a cluster that shares the VIP are behind the VTEP and serve.
@@ -258,12 +258,11 @@ impl NextHops<'_> {
     /// show theirs.
     fn announced(&self) -> Option<IpNet> {
         let speakers = std::iter::once(self.cluster).chain(self.partners());
-        let claims = speakers.flat_map(|cluster| cluster.carrying(self.vip));
-        let told = claims.map(|entry| entry.announcement(self.vip).and_then(|told| told.shortest(self.vip)));
-        told.reduce(|one, other| match (one, other) {
-            (Some(one), Some(other)) => Some(if one.prefix_len() <= other.prefix_len() { one } else { other }),
-            _ => None,
-        })?
+        let announced = speakers.map(|cluster| self.carriers(cluster).announced);
+        match announced.fold(Announced::Nobody, Announced::or) {
+            Announced::As(prefix) => Some(prefix),
+            Announced::Nobody | Announced::Unknown => None,
+        }
     }
 
     /// Returns whether flows follow a prefix that is not the VIP's to another leaf, to transit, or to a node. This leaf
@@ -394,8 +393,8 @@ impl NextHops<'_> {
         match self.serving(cluster) {
             Serving::All => places.counts().less(places.count(reached.iter().copied())).less(absent),
             Serving::These(nodes) => {
-                let quiet = nodes.into_iter().filter(|slot| !reached.contains(slot) && !expectation.concerns(*slot));
-                places.count(quiet)
+                let quiet = nodes.iter().filter(|slot| !reached.contains(slot) && !expectation.concerns(**slot));
+                places.count(quiet.copied())
             }
         }
     }
@@ -404,21 +403,18 @@ impl NextHops<'_> {
     pub(super) fn serving(&self, cluster: &Cluster) -> Serving {
         if cluster.id == self.cluster.id {
             return match self.endpoints.usable {
-                0 => Serving::These(BTreeSet::new()),
-                _ if self.local_policy => Serving::These(self.endpoints.nodes().collect()),
+                0 => Serving::These(Rc::default()),
+                _ if self.local_policy => Serving::These(Rc::new(self.endpoints.nodes().collect())),
                 _ => Serving::All,
             };
         }
-        let mut nodes = BTreeSet::new();
-        let partner = cluster.is_beside(self.cluster) && cluster.shares_with(self.cluster);
-        for entry in cluster.carrying(self.vip).filter(|_| partner) {
-            let endpoints = entry.endpoints.of_vip(self.vip);
-            if endpoints.usable > 0 && !cluster.profile().serves_locally(&entry.service) {
-                return Serving::All;
-            }
-            nodes.extend(endpoints.nodes());
+        if !(cluster.is_beside(self.cluster) && cluster.shares_with(self.cluster)) {
+            return Serving::These(Rc::default());
         }
-        Serving::These(nodes)
+        match self.carriers(cluster).by_any_node {
+            true => Serving::All,
+            false => Serving::These(self.world.shared.serving_nodes(cluster, self.vip)),
+        }
     }
 
     /// Returns whether a node that is not known to be only behind other leaves serves.
@@ -426,7 +422,7 @@ impl NextHops<'_> {
         let places = &self.cluster.places;
         match self.serving(self.cluster) {
             Serving::All => places.counts().sum() > 0,
-            Serving::These(nodes) => nodes.into_iter().any(|slot| places.contains(slot)),
+            Serving::These(nodes) => nodes.iter().any(|slot| places.contains(*slot)),
         }
     }
 

@@ -4,12 +4,15 @@
 //! Facts must not change during the evaluation, except by what the evaluation itself publishes and counts.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::carriers::{Carriers, serving_nodes};
 use crate::engine::facts::cluster::Cluster;
 use crate::engine::facts::ids::ClusterId;
 use crate::engine::facts::nodes::Expectation;
@@ -17,10 +20,15 @@ use crate::engine::facts::tally::Counted;
 
 type Announcers = (Counted, Arc<Expectation>);
 
+/// Results by cluster and VIP.
+type ByVip<T> = RefCell<FxHashMap<(ClusterId, IpAddr), T>>;
+
 /// Results for VIPs that several services of a cluster share, and for prefixes.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    announcers: RefCell<FxHashMap<(ClusterId, IpAddr), Announcers>>,
+    announcers: ByVip<Announcers>,
+    carriers: ByVip<Carriers>,
+    serving: ByVip<Rc<BTreeSet<u32>>>,
     counted: RefCell<FxHashSet<(ClusterId, IpAddr)>>,
     inside: RefCell<FxHashMap<(ClusterId, IpNet), bool>>,
 }
@@ -43,6 +51,21 @@ impl Shared {
             self.announcers.borrow_mut().insert(key, announcers.clone());
             announcers
         })
+    }
+
+    /// Returns what the services that carry a VIP have in common.
+    pub(crate) fn carriers(&self, cluster: &Cluster, vip: IpAddr) -> Carriers {
+        if !is_shared(cluster, vip) {
+            return Carriers::of(cluster, vip);
+        }
+        *self.carriers.borrow_mut().entry((cluster.id, vip)).or_insert_with(|| Carriers::of(cluster, vip))
+    }
+
+    /// Returns the nodes with a usable endpoint of one of the services that carry a VIP.
+    pub(crate) fn serving_nodes(&self, cluster: &Cluster, vip: IpAddr) -> Rc<BTreeSet<u32>> {
+        let mut serving = self.serving.borrow_mut();
+        let nodes = serving.entry((cluster.id, vip)).or_insert_with(|| Rc::new(serving_nodes(cluster, vip)));
+        Rc::clone(nodes)
     }
 
     /// Returns whether a service adds a VIP to the counts of nodes. Only the first of its services does.
