@@ -151,6 +151,14 @@ impl Resource {
             | Self::Address(..) => None,
         }
     }
+
+    /// Returns the namespace that the resource belongs to.
+    pub fn namespace(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Service(_, service) | Self::Vip(_, service, _) => Some(&service.namespace),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Resource {
