@@ -54,7 +54,7 @@ fn entries_of(event: &Event) -> Option<(SourceId, usize)> {
         Event::Cluster(name, event) => Some((
             SourceId::Kubernetes(name.clone()),
             match event {
-                ClusterEvent::Connected { .. } | ClusterEvent::SpeakerResource(..) => 0,
+                ClusterEvent::Connected { .. } | ClusterEvent::SpeakerResource(..) | ClusterEvent::Crowded(..) => 0,
                 ClusterEvent::Services(update) => entries(update),
                 ClusterEvent::EndpointSlices(update) => entries(update),
                 ClusterEvent::Nodes(update) => entries(update),

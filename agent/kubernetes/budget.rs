@@ -39,14 +39,18 @@ impl Budget {
         Self { interval, spread, waiting: BTreeMap::new(), written: BTreeMap::new() }
     }
 
-    /// Adds a change to the queue; returns false if the queue is too long for another Service.
+    /// Adds a change to the queue; returns false if the queue, or its namespace's part of it, is too long for another
+    /// Service.
     pub(super) fn add(&mut self, service: ServiceKey, notice: Arc<AlarmNotification>, now: Instant) -> bool {
         if let Some(waiting) = self.waiting.get_mut(&service) {
             waiting.notice = notice;
             waiting.count = waiting.count.saturating_add(1);
             return true;
         }
-        if self.waiting.len() >= limits::WAITING_EVENTS {
+        let of_namespace = self.waiting.keys().filter(|waiting| waiting.namespace == service.namespace).count();
+        if self.waiting.len() >= limits::WAITING_EVENTS
+            || of_namespace >= limits::WAITING_EVENTS / limits::NAMESPACE_SHARE
+        {
             return false;
         }
         let first = now + random_part(self.spread);
@@ -130,8 +134,12 @@ mod tests {
     #[tokio::test]
     async fn first_events_are_spread_over_time_and_the_queue_is_bounded() {
         let (mut budget, begin) = (Budget::new(MINUTE, MINUTE), Instant::now());
-        for at in 0..limits::WAITING_EVENTS {
-            assert!(budget.add(ServiceKey::new("shop", format!("s{at}")), notice("x"), begin));
+        let per_namespace = limits::WAITING_EVENTS / limits::NAMESPACE_SHARE;
+        for namespace in ["one", "two", "three", "four"] {
+            for at in 0..per_namespace {
+                assert!(budget.add(ServiceKey::new(namespace, format!("s{at}")), notice("x"), begin));
+            }
+            assert!(!budget.add(ServiceKey::new(namespace, "more"), notice("x"), begin), "one too many of it");
         }
         assert!(!budget.add(web(), notice("x"), begin), "one too many");
         let dues: std::collections::BTreeSet<Instant> = budget.waiting.values().map(|waiting| waiting.due).collect();

@@ -20,7 +20,7 @@ pub(super) const HEAD_BYTES: usize = 64 << 10;
 pub(super) const ANSWER_BYTES: usize = 64 << 10;
 
 /// A page of a listing. A larger one is asked for again with fewer objects on it.
-pub(super) const PAGE_BYTES: usize = 32 << 20;
+pub(super) const PAGE_BYTES: usize = 16 << 20;
 
 /// Objects on a page: servers may ignore the requested number, but must not send millions of empty ones.
 pub(super) const PAGE_OBJECTS: usize = 250_000;
@@ -42,8 +42,8 @@ pub(super) const PAGES_SLACK: usize = 16;
 
 /// LoadBalancer Services of a cluster: Kubernetes is tested with 10 000 Services.
 pub(super) const SERVICES: usize = 50_000;
-/// EndpointSlices of a cluster: 100 endpoints each, of 150 000 pods, some not full.
-pub(super) const SLICES: usize = 200_000;
+/// EndpointSlices of a cluster: 100 endpoints each, of 150 000 pods, some not full, and two for each small Service.
+pub(super) const SLICES: usize = 100_000;
 /// Nodes of a cluster: Kubernetes is tested with 5 000.
 pub(super) const NODES: usize = 10_000;
 /// MetalLB's ServiceBGPStatuses, one per service and node, so that they outnumber everything else; and its
@@ -55,6 +55,31 @@ pub(super) const SPEAKER_OBJECTS: usize = NODES;
 
 /// One namespace may have one in this many of those, so that no tenant uses up what all share.
 pub(super) const NAMESPACE_SHARE: usize = 4;
+
+/// Memory that all objects of a cluster take, as estimated by the figures below: with every kind at its own limit, they
+/// would take gigabytes. The largest clusters that Kubernetes is tested with take 90 MiB.
+pub(super) const CLUSTER_BYTES: usize = 96 << 20;
+/// The part of it that one namespace may take: Kubernetes is tested with 5 000 Services and 3 000 pods in one.
+pub(super) const NAMESPACE_BYTES: usize = CLUSTER_BYTES / 2;
+/// What a Service takes besides its VIPs: the object twice while it is listed again, its view, what is published.
+pub(super) const SERVICE_BYTES: usize = 1_500;
+/// What a VIP that is not up takes: its view with a few next-hops, what is published of it, its alarm, its place in
+/// indexes.
+pub(super) const VIP_BYTES: usize = 4_000;
+/// What an EndpointSlice takes besides its endpoints, twice while it is listed again.
+pub(super) const SLICE_BYTES: usize = 500;
+/// What an endpoint takes, twice while it is listed again, and its part of what is counted for its service.
+pub(super) const ENDPOINT_BYTES: usize = 72;
+/// What a Node takes besides its addresses and labels.
+pub(super) const NODE_BYTES: usize = 1_500;
+/// What an address of a Node takes: its place in indexes, and how it is connected here.
+pub(super) const NODE_ADDRESS_BYTES: usize = 250;
+/// What an object of a speaker takes besides its text and prefixes; a status, too.
+pub(super) const SPEAKER_OBJECT_BYTES: usize = 200;
+/// What a prefix of a pool takes, twice while it is listed again.
+pub(super) const PREFIX_BYTES: usize = 36;
+/// What a name or a label takes besides its text.
+pub(super) const TEXT_BYTES: usize = 64;
 
 /// Addresses of one Service, those of its status first: further VIPs are not judged.
 pub(super) const VIPS: usize = 64;
@@ -79,9 +104,18 @@ pub(super) const QUOTED: usize = 253;
 /// Services whose Event waits for its turn: in a longer outage, state has the alarms.
 pub(super) const WAITING_EVENTS: usize = 1024;
 
+/// Returns a number of bytes in words.
+pub(super) fn in_words(bytes: usize) -> String {
+    match bytes {
+        bytes if bytes > 0 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::cluster::COUNTED_ENDPOINTS;
 
     const PAGE: &str = include_str!("../../docs/security.md");
 
@@ -99,6 +133,8 @@ mod tests {
             ("an answer that is not a listing", ANSWER_BYTES as u64),
             ("a page of a listing", PAGE_BYTES as u64),
             ("an object", OBJECT_BYTES as u64),
+            ("memory of the objects of a cluster", CLUSTER_BYTES as u64),
+            ("memory of the objects of one namespace", NAMESPACE_BYTES as u64),
         ];
         let counts = [
             ("objects on a page", PAGE_OBJECTS),
@@ -114,7 +150,9 @@ mod tests {
             ("addresses of a Service", VIPS),
             ("addresses of one kind of a Node", NODE_ADDRESSES),
             ("prefixes of a speaker's pool", PREFIXES),
+            ("endpoints of a Service", COUNTED_ENDPOINTS),
             ("Services that wait for an Event", WAITING_EVENTS),
+            ("Services of one namespace that wait for an Event", WAITING_EVENTS / NAMESPACE_SHARE),
         ];
         let mut expected: Vec<(String, String)> =
             sizes.map(|(what, size)| (what.to_owned(), bytes(size))).into_iter().collect();

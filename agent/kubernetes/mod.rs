@@ -18,7 +18,8 @@
 //! resources, if they exist. In the other direction only what the operator turned on is sent: `notices` writes alarms
 //! as Kubernetes Events, as many as `budget` allows.
 //!
-//! Nothing a server sends is unbounded: `limits` has every limit, with its reason.
+//! Nothing a server sends is unbounded: `limits` has every limit, with its reason; `kept` and `memory` hold those of all
+//! objects together.
 
 mod bounded;
 mod budget;
@@ -32,6 +33,7 @@ mod kept;
 mod limits;
 mod lines;
 mod link;
+mod memory;
 mod notices;
 mod objects;
 mod probe;

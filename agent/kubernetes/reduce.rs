@@ -3,6 +3,7 @@
 //! A missing field has the API's default. An address that cannot be parsed is left out and counted. An object that
 //! cannot be read at all, or has no name, is an error, and counts as absent.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::model::cluster::{
     TrafficPolicy,
 };
 use crate::model::config::Source;
-use crate::model::event::{ClusterEvent, Update};
+use crate::model::event::{ClusterEvent, Crowded, Update};
 use crate::model::names::{NodeName, ServiceKey};
 use crate::model::selector::Labels;
 use crate::model::speaker::SpeakerResource;
@@ -107,8 +108,16 @@ pub(super) trait Kind: Send {
     /// Reads an object.
     fn reduce(&mut self, json: &str) -> Result<Reduced<Self::Key, Self::Value>, Unreadable>;
 
+    /// Estimates the memory that an entry takes here; `json` is the length of its object.
+    fn bytes(key: &Self::Key, value: &Self::Value, json: usize) -> usize;
+
     /// Returns the event of an update.
     fn event(&self, update: Update<Self::Key, Self::Value>) -> ClusterEvent;
+
+    /// Returns the event that tells of which namespaces something was left out, if verdicts depend on it.
+    fn crowded(&self, _namespaces: BTreeSet<Arc<str>>) -> Option<ClusterEvent> {
+        None
+    }
 }
 
 /// Returns `/api/v1`, or the path of its group, for a kind of Kubernetes itself.
@@ -164,6 +173,16 @@ pub(super) fn name(meta: &Meta) -> Result<&str, Unreadable> {
 /// Returns the namespace of an object if it is valid.
 pub(super) fn namespace(meta: &Meta) -> Result<&str, Unreadable> {
     Some(meta.namespace.as_deref().unwrap_or("default")).filter(|name| is_name(name)).ok_or(Unreadable::Nameless)
+}
+
+/// Estimates the memory of a text.
+pub(super) fn text(text: &str) -> usize {
+    limits::TEXT_BYTES + text.len()
+}
+
+/// Estimates the memory of labels.
+pub(super) fn labels(labels: &Labels) -> usize {
+    labels.iter().map(|(name, value)| text(name) + text(value)).sum()
 }
 
 /// Parses an address, with or without a mask.
@@ -304,8 +323,19 @@ impl Kind for Services {
         Ok(Reduced { excess, ..Reduced::one(key, Some(service), faults) })
     }
 
+    fn bytes(key: &ServiceKey, service: &Service, _: usize) -> usize {
+        let vips = service.ingress.len() + service.external_ips.len();
+        let class = service.class.as_ref().map_or(0, |class| text(class));
+        let names = 2 * text(&key.name) + class + labels(&service.labels);
+        limits::SERVICE_BYTES + vips * limits::VIP_BYTES + names
+    }
+
     fn event(&self, update: Update<ServiceKey, Service>) -> ClusterEvent {
         ClusterEvent::Services(update)
+    }
+
+    fn crowded(&self, namespaces: BTreeSet<Arc<str>>) -> Option<ClusterEvent> {
+        Some(ClusterEvent::Crowded(Crowded::Services, namespaces))
     }
 }
 
@@ -424,9 +454,25 @@ impl Kind for Slices {
         Ok(Reduced::one(key, Some(slice), faults))
     }
 
+    fn bytes(key: &SliceKey, slice: &EndpointSlice, _: usize) -> usize {
+        slice_bytes(key, slice)
+    }
+
     fn event(&self, update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
         ClusterEvent::EndpointSlices(update)
     }
+
+    fn crowded(&self, namespaces: BTreeSet<Arc<str>>) -> Option<ClusterEvent> {
+        Some(ClusterEvent::Crowded(Crowded::EndpointSlices, namespaces))
+    }
+}
+
+fn slice_bytes(key: &SliceKey, slice: &EndpointSlice) -> usize {
+    let nodes = slice.endpoints.iter().filter_map(|endpoint| endpoint.node.as_ref());
+    // Nodes that exist have their names only once, but nothing requires that they exist.
+    let nodes: usize = nodes.map(|node| text(node.as_str())).sum();
+    let names = 2 * text(&key.name) + text(&slice.service.name) + nodes;
+    limits::SLICE_BYTES + slice.endpoints.len() * limits::ENDPOINT_BYTES + names
 }
 
 fn is_of(family: AddressFamily, text: &str) -> bool {
@@ -527,8 +573,16 @@ impl Kind for CoreEndpoints {
         Ok(Reduced { entries, faults, excess: None })
     }
 
+    fn bytes(key: &SliceKey, slice: &EndpointSlice, _: usize) -> usize {
+        slice_bytes(key, slice)
+    }
+
     fn event(&self, update: Update<SliceKey, EndpointSlice>) -> ClusterEvent {
         ClusterEvent::EndpointSlices(update)
+    }
+
+    fn crowded(&self, namespaces: BTreeSet<Arc<str>>) -> Option<ClusterEvent> {
+        Some(ClusterEvent::Crowded(Crowded::EndpointSlices, namespaces))
     }
 }
 
@@ -609,6 +663,13 @@ impl Kind for Nodes {
         };
         let excess = excess(&format_args!("node {key}"), kept, beyond);
         Ok(Reduced { excess, ..Reduced::one(key, Some(node), faults) })
+    }
+
+    fn bytes(name: &NodeName, node: &Node, _: usize) -> usize {
+        let addresses = [&node.annotated, &node.speaker, &node.internal, &node.external];
+        let addresses: usize = addresses.map(|addresses| addresses.len()).iter().sum();
+        let names = text(name.as_str()) + labels(&node.labels);
+        limits::NODE_BYTES + addresses * limits::NODE_ADDRESS_BYTES + names
     }
 
     fn event(&self, update: Update<NodeName, Node>) -> ClusterEvent {

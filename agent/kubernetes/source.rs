@@ -16,6 +16,7 @@ use super::dial::{Dialer, Dialers};
 use super::http::{Client, PLAIN, RequestError, RequestLimits};
 use super::limits;
 use super::link::{Link, LinkReceiver};
+use super::memory::Memory;
 use super::notices::{Notices, Writer};
 use super::reason::{self, Request};
 use super::reduce::{CoreEndpoints, Nodes, Services, Slices};
@@ -91,6 +92,7 @@ impl ClusterSource {
             failure: Arc::clone(&failure),
             reporter: reporter.clone(),
             timings: self.timings,
+            memory: Memory::default(),
             namespaces: if self.config.namespaces.is_empty() {
                 Arc::new([None])
             } else {

@@ -91,6 +91,10 @@ pub struct SliceKey {
     pub name: Arc<str>,
 }
 
+/// Most endpoints of one service that are counted, over all of its slices: they are all counted again when one of them
+/// changes. Kubernetes is tested with 250 pods per Service.
+pub const COUNTED_ENDPOINTS: usize = 20_000;
+
 /// One EndpointSlice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSlice {

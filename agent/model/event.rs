@@ -1,5 +1,6 @@
 //! Defines the events that sources send to the engine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -97,6 +98,15 @@ pub enum DumpPace {
     Rested,
 }
 
+/// The kinds of object of which a namespace may have more than are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Crowded {
+    /// Services.
+    Services,
+    /// EndpointSlices.
+    EndpointSlices,
+}
+
 /// A change in a cluster.
 #[derive(Clone, Debug)]
 pub enum ClusterEvent {
@@ -112,6 +122,9 @@ pub enum ClusterEvent {
     Services(Update<ServiceKey, Service>),
     /// EndpointSlices.
     EndpointSlices(Update<SliceKey, EndpointSlice>),
+    /// The namespaces of which not all Services, or not all EndpointSlices, are read, because there are too many.
+    /// Replaces what was known of the same kind.
+    Crowded(Crowded, BTreeSet<Arc<str>>),
     /// Nodes.
     Nodes(Update<NodeName, Node>),
     /// Whether a resource of the speaker is watched. The objects of one that is not are forgotten.

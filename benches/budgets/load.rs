@@ -7,6 +7,7 @@ use srl_sim::cluster::{Cluster, ClusterOptions};
 
 pub(crate) const SERVICES: u32 = 10_000;
 pub(crate) const NODES: u32 = 2_000;
+const NAMESPACES: u32 = 8;
 /// Number of endpoints of a service, each on another node.
 pub(crate) const ENDPOINTS: u32 = 10;
 /// Number of nodes with a BGP session on the leaf. They announce every VIP.
@@ -36,6 +37,11 @@ pub(crate) fn slice_name(service: u32) -> String {
     format!("web-{service}-x7k2p")
 }
 
+/// Returns the namespace of a service: one namespace may not take all of the memory for a cluster.
+pub(crate) fn namespace(service: u32) -> String {
+    format!("team-{}", service % NAMESPACES)
+}
+
 fn service(number: u32) -> Value {
     let name = service_name(number);
     json!({
@@ -43,9 +49,9 @@ fn service(number: u32) -> Value {
         "kind": "Service",
         "metadata": {
             "name": name,
-            "namespace": "default",
+            "namespace": namespace(number),
             "labels": {"app": name, "team": "payments", "app.kubernetes.io/managed-by": "Helm"},
-            "annotations": {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": "default"},
+            "annotations": {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace(number)},
             "managedFields": managed_fields(),
         },
         "spec": {
@@ -70,7 +76,7 @@ fn slice(number: u32) -> Value {
             "targetRef": {
                 "kind": "Pod",
                 "name": format!("web-{number}-6d4b75cb6d-{index}"),
-                "namespace": "default",
+                "namespace": namespace(number),
                 "uid": format!("7d1f0c2e-5c1b-4f0a-9d3e-{number:06}{index:06}"),
             },
         })
@@ -81,7 +87,7 @@ fn slice(number: u32) -> Value {
         "kind": "EndpointSlice",
         "metadata": {
             "name": slice_name(number),
-            "namespace": "default",
+            "namespace": namespace(number),
             "labels": {
                 "kubernetes.io/service-name": service,
                 "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",

@@ -150,7 +150,7 @@ impl Scene {
     }
 
     fn edit(&self, number: u32, change: impl FnOnce(&mut serde_json::Value)) {
-        let edited = self.cluster.edit("EndpointSlice", "default", &load::slice_name(number), change);
+        let edited = self.cluster.edit("EndpointSlice", &load::namespace(number), &load::slice_name(number), change);
         edited.expect("the slice is there");
     }
 

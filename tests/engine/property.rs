@@ -22,7 +22,7 @@ use srl_k8s_services::model::cluster::{
     TrafficPolicy,
 };
 use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Rules, Source, Speaker};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Crowded, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::names::{NetworkInstanceName, NodeName};
 use srl_k8s_services::model::persistent::{Attachment, PersistentState};
 use srl_k8s_services::model::source::SourceId;
@@ -300,6 +300,10 @@ fn cluster_event() -> impl Strategy<Value = Event> {
             version: "v1.33.1".into(),
             caveat: insecure.then(|| "TLS is not verified".into()),
         }),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(slices, some)| {
+            let kind = if slices { Crowded::EndpointSlices } else { Crowded::Services };
+            ClusterEvent::Crowded(kind, some.then(|| "default".into()).into_iter().collect())
+        }),
         8 => speakers::event(),
     ];
     (cluster(), event).prop_map(|(cluster, event)| Event::Cluster(cluster.into(), event))
@@ -523,11 +527,14 @@ impl Run {
     fn relist(&self, name: &'static str, gone: &BTreeSet<usize>) -> Vec<Event> {
         let Some(cluster) = self.world.clusters.get(name) else { return Vec::new() };
         let event = |event| Event::Cluster(name.into(), event);
+        let crowd = |kind| event(ClusterEvent::Crowded(kind, cluster.crowded.get(&kind).cloned().unwrap_or_default()));
         vec![
             Event::Source(SourceId::Kubernetes(name.into()), SourceEvent::Syncing),
             event(ClusterEvent::Nodes(Update::All(without(&cluster.nodes, gone)))),
             event(ClusterEvent::EndpointSlices(Update::All(without(&cluster.slices, gone)))),
             event(ClusterEvent::Services(Update::All(without(&cluster.services, gone)))),
+            crowd(Crowded::Services),
+            crowd(Crowded::EndpointSlices),
             Event::Source(SourceId::Kubernetes(name.into()), SourceEvent::Synced),
         ]
     }

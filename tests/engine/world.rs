@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use srl_k8s_services::model::config::{ClusterConfig, Config};
-use srl_k8s_services::model::event::{ClusterEvent, Event, SourceEvent, SwitchEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Crowded, Event, SourceEvent, SwitchEvent, Update};
 use srl_k8s_services::model::inquiry::{AddressKey, Answer, Finding, Place, Question};
 use srl_k8s_services::model::names::{ClusterName, NetworkInstanceName, NodeName, ServiceKey};
 use srl_k8s_services::model::persistent::Attachment;
@@ -61,6 +61,8 @@ pub(crate) struct ClusterWorld {
     /// Whether it has answered since it was last lost.
     pub(crate) answers: bool,
     pub(crate) caveat: Option<Arc<str>>,
+    /// Namespaces of which not everything is read.
+    pub(crate) crowded: BTreeMap<Crowded, BTreeSet<Arc<str>>>,
     pub(crate) services: BTreeMap<ServiceKey, Service>,
     pub(crate) slices: BTreeMap<SliceKey, EndpointSlice>,
     pub(crate) nodes: BTreeMap<NodeName, Node>,
@@ -352,6 +354,7 @@ impl World {
             }
             ClusterEvent::Services(update) => update_table(&mut cluster.services, update),
             ClusterEvent::EndpointSlices(update) => update_table(&mut cluster.slices, update),
+            ClusterEvent::Crowded(kind, namespaces) => _ = cluster.crowded.insert(*kind, namespaces.clone()),
             ClusterEvent::SpeakerResource(resource, state) => {
                 match state {
                     ResourceState::Watched => _ = cluster.speaker.known.insert(*resource),

@@ -21,8 +21,8 @@ async fn an_endless_answer_is_reported_and_costs_at_most_a_page_of_memory() {
         (VERSION, UNSIZED, "the API server's answer to get /version is larger than 65536 bytes"),
         (VERSION, SIZED, "the API server's answer to get /version is larger than 65536 bytes"),
         (VERSION, ERROR, "500, not from an API server (text/html)"),
-        (SERVICES, UNSIZED, "holds an object of more than 33554432 bytes"),
-        (SERVICES, SIZED, "holds an object of more than 33554432 bytes"),
+        (SERVICES, UNSIZED, "holds an object of more than 16777216 bytes"),
+        (SERVICES, SIZED, "holds an object of more than 16777216 bytes"),
         (NODES, ERROR, "500, not from an API server (text/html)"),
     ] {
         let server = Server::start().await;
@@ -65,7 +65,7 @@ async fn a_listing_that_makes_no_progress_is_given_up_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_is_too_large_is_requested_again_with_fewer_objects() {
     let page = |limit: u32| {
-        let blank = if limit > 100 { " ".repeat(33 << 20) } else { String::new() };
+        let blank = if limit > 100 { " ".repeat(17 << 20) } else { String::new() };
         format!(r#"{{"metadata":{{"resourceVersion":"1"}},{blank}"items":[{{"metadata":{{"name":"n1"}}}}]}}"#)
     };
     let server = Server::start().await;
@@ -142,7 +142,7 @@ async fn json_that_is_too_deep_or_invalid_is_reported() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_string_in_a_wrong_place_is_never_quoted_and_costs_no_more_than_its_page() {
     within_budget(async {
-        for (path, bytes) in [(VERSION, 60 << 10), (NODES, 60 << 10), (NODES, 16 << 20)] {
+        for (path, bytes) in [(VERSION, 60 << 10), (NODES, 60 << 10), (NODES, 15 << 20)] {
             let text = |part: usize| "\u{7f}".repeat(bytes / part);
             let escaped = || r"\u001b\n".repeat(bytes / 10);
             // Each is made only when it is its turn.

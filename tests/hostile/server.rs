@@ -27,6 +27,8 @@ pub(crate) enum Reply {
     Listing(fn(usize) -> String),
     /// A listing that depends on how many objects were requested.
     Page(fn(u32) -> String),
+    /// A listing of these objects, in pages of as many as were requested.
+    Pages(Arc<[String]>),
 }
 
 impl Reply {
@@ -133,9 +135,16 @@ async fn serve(
             Some(Reply::Body(status, content, body)) => body_of(&mut stream, status, content, &body).await?,
             Some(Reply::Listing(page)) => body_of(&mut stream, 200, "application/json", &page(count)).await?,
             Some(Reply::Page(page)) => {
-                let limit = query.split('&').find_map(|pair| pair.strip_prefix("limit="));
-                let limit = limit.and_then(|text| text.parse().ok()).unwrap_or(u32::MAX);
+                let limit = number(query, "limit=").unwrap_or(u32::MAX);
                 body_of(&mut stream, 200, "application/json", &page(limit)).await?;
+            }
+            Some(Reply::Pages(items)) => {
+                let from = number(query, "continue=").unwrap_or(0) as usize;
+                let to = items.len().min(from + number(query, "limit=").unwrap_or(u32::MAX) as usize);
+                let next = if to < items.len() { format!(r#","continue":"{to}""#) } else { String::new() };
+                let metadata = format!(r#"{{"resourceVersion":"1"{next}}}"#);
+                let page = format!(r#"{{"metadata":{metadata},"items":[{}]}}"#, items[from..to].join(","));
+                body_of(&mut stream, 200, "application/json", &page).await?;
             }
             Some(Reply::Raw(bytes)) => {
                 stream.write_all(bytes.as_bytes()).await.ok()?;
@@ -153,6 +162,11 @@ async fn serve(
             }
         }
     }
+}
+
+/// Returns a number in a query.
+fn number(query: &str, name: &str) -> Option<u32> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name))?.parse().ok()
 }
 
 async fn body_of(stream: &mut BufReader<TcpStream>, status: u16, content: &str, body: &str) -> Option<()> {

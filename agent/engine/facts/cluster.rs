@@ -1,6 +1,6 @@
 //! Stores one enabled cluster: the objects of its API, and what the engine derives from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::tally::{Contribution, Counted, VipCounts};
 use crate::engine::speakers::{self, Profile, SpeakerResources, Subject, profile};
 use crate::model::cluster::{EndpointSlice, Service, SliceKey};
 use crate::model::config::ClusterConfig;
+use crate::model::event::Crowded;
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::switch::NextHopGroupId;
 use crate::model::verdict::Announcement;
@@ -146,6 +147,8 @@ pub(crate) struct Cluster {
     /// Whether its API has answered since it was last lost.
     pub(crate) answers: bool,
     pub(crate) caveat: Option<Arc<str>>,
+    /// Namespaces of which not everything is read, because there is too much, by kind.
+    crowded: BTreeMap<Crowded, BTreeSet<Arc<str>>>,
     /// Number of services with a verdict; `endpoint_count` is the number of their endpoints.
     pub(crate) judged: u32,
     pub(crate) endpoint_count: u32,
@@ -178,6 +181,7 @@ impl Cluster {
             version: None,
             answers: false,
             caveat: None,
+            crowded: BTreeMap::new(),
             judged: 0,
             endpoint_count: 0,
         };
@@ -335,6 +339,22 @@ impl Cluster {
             }
         }
         touched
+    }
+
+    /// Sets the namespaces of which not everything is read. Returns whether they changed.
+    pub(crate) fn set_crowded(&mut self, kind: Crowded, namespaces: BTreeSet<Arc<str>>) -> bool {
+        let before = self.crowded.insert(kind, namespaces).unwrap_or_default();
+        self.crowded.get(&kind) != Some(&before)
+    }
+
+    /// Returns whether not every service is read.
+    pub(crate) fn lacks_services(&self) -> bool {
+        self.crowded.get(&Crowded::Services).is_some_and(|namespaces| !namespaces.is_empty())
+    }
+
+    /// Returns whether not every endpoint of a service is read.
+    pub(crate) fn lacks_endpoints(&self, service: &ServiceKey) -> bool {
+        self.crowded.get(&Crowded::EndpointSlices).is_some_and(|namespaces| namespaces.contains(&service.namespace))
     }
 
     /// Returns the ids of its services.

@@ -16,7 +16,7 @@ use super::places::Place;
 use crate::engine::speakers;
 use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
 use crate::model::config::{ClusterConfig, Config};
-use crate::model::event::{ClusterEvent, Update};
+use crate::model::event::{ClusterEvent, Crowded, Update};
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
 use crate::model::persistent::Attachment;
 use crate::model::source::SourceId;
@@ -109,6 +109,7 @@ impl Facts {
             }
             ClusterEvent::Services(update) => self.set_services(id, update, &mut dirty),
             ClusterEvent::EndpointSlices(update) => self.set_slices(id, update, &mut dirty),
+            ClusterEvent::Crowded(kind, namespaces) => self.set_crowded(id, kind, namespaces, &mut dirty),
             ClusterEvent::Nodes(update) => self.set_nodes(id, update, &mut dirty),
             ClusterEvent::SpeakerResource(resource, state) => self.set_resource(id, resource, state, &mut dirty),
             ClusterEvent::SpeakerObjects(resource, update) => self.set_objects(id, resource, update, &mut dirty),
@@ -270,6 +271,19 @@ impl Facts {
         dirty.vips.extend(vips.filter(|vip| self.claims.of(**vip).len() > 1));
     }
 
+    fn set_crowded(&mut self, id: ClusterId, kind: Crowded, namespaces: BTreeSet<Arc<str>>, dirty: &mut Dirty) {
+        if !self.clusters.get_mut(&id).is_some_and(|cluster| cluster.set_crowded(kind, namespaces)) {
+            return;
+        }
+        match kind {
+            Crowded::Services => dirty.all_orphans = true,
+            Crowded::EndpointSlices => {
+                dirty.cluster(id);
+                self.nodes_moved(id, dirty);
+            }
+        }
+    }
+
     // Nodes.
 
     fn set_nodes(&mut self, id: ClusterId, update: Update<NodeName, Node>, dirty: &mut Dirty) {
@@ -351,7 +365,7 @@ impl Facts {
     }
 
     /// Marks the services of other clusters in the same network instance: they see this cluster's nodes behind their
-    /// next-hops.
+    /// next-hops, and those that share VIPs see its endpoints.
     pub(super) fn nodes_moved(&self, id: ClusterId, dirty: &mut Dirty) {
         let Some(cluster) = self.clusters.get(&id) else { return };
         let others = self.clusters_in(&cluster.config.rules.network_instance).filter(|other| other.id != id);

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::node_sets::VipAnnouncement;
+use crate::model::names::ServiceKey;
 
 /// What the services of a cluster that carry a VIP have in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Carriers {
     /// Whether one of them has the VIP in its status, and not only in externalIPs.
     pub(crate) assigned: bool,
@@ -25,6 +27,9 @@ pub(crate) struct Carriers {
     pub(crate) by_any_node: bool,
     /// Whether one of them is served only by nodes with an endpoint.
     pub(crate) locally: bool,
+    /// Which endpoints of them are not known. If the VIP is a load balancer's, services that only name it in externalIPs
+    /// do not count.
+    pub(crate) unknown: Option<UnknownEndpoints>,
 }
 
 /// The shortest prefix that the VIP is announced as.
@@ -36,6 +41,24 @@ pub(crate) enum Announced {
     /// The resources of the speaker do not show it for all of the services.
     Unknown,
     As(IpNet),
+}
+
+/// Endpoints that the agent does not know, because there are too many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UnknownEndpoints {
+    /// Some of a namespace.
+    Namespace(Arc<str>),
+    /// All of a service.
+    Service(ServiceKey),
+}
+
+impl UnknownEndpoints {
+    fn of(cluster: &Cluster, entry: &ServiceEntry) -> Option<Self> {
+        if cluster.lacks_endpoints(&entry.key) {
+            return Some(Self::Namespace(Arc::clone(&entry.key.namespace)));
+        }
+        entry.endpoints.uncounted.then(|| Self::Service(entry.key.clone()))
+    }
 }
 
 impl Announced {
@@ -57,6 +80,7 @@ impl Carriers {
         let profile = cluster.profile();
         let mut all = Self::default();
         let (mut by_l2, mut otherwise) = (false, false);
+        let (mut unknown, mut unknown_external) = (None, None);
         for entry in cluster.carrying(vip) {
             let announcement = entry.announcement(vip);
             let of_l2 = announcement.is_some_and(|it| it.by_l2_only) || profile.is_of_l2_class(&entry.service);
@@ -72,8 +96,13 @@ impl Carriers {
             all.has_endpoint |= usable;
             all.by_any_node |= usable && !locally;
             all.locally |= locally;
+            if let Some(of) = UnknownEndpoints::of(cluster, entry) {
+                let unknown = if entry.is_assigned(vip) { &mut unknown } else { &mut unknown_external };
+                unknown.get_or_insert(of);
+            }
         }
         all.by_l2_only = by_l2 && !otherwise;
+        all.unknown = unknown.or(unknown_external.filter(|_| !all.assigned));
         all
     }
 }

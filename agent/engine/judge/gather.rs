@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::announcers::{aggregate, announcers, silence};
+use super::carriers::UnknownEndpoints;
 use super::evidence::{Evidence, Gate, Matched, World};
 use super::l2;
 use super::next_hops::{NextHops, Standing};
@@ -16,6 +17,7 @@ use crate::engine::facts::routes::{Found, is_host};
 use crate::engine::facts::sources::GnmiPhase;
 use crate::engine::facts::switch::BGP_OWNER;
 use crate::engine::facts::tally::{Contribution, Counted, uses};
+use crate::model::cluster::COUNTED_ENDPOINTS;
 use crate::model::names::NetworkInstanceName;
 use crate::model::source::SourceId;
 use crate::model::switch::{NextHopGroupId, RouteKey};
@@ -33,7 +35,7 @@ pub(crate) fn gather(
     groups: &mut Vec<NextHopGroupId>,
 ) -> Evidence {
     let endpoints = Arc::clone(entry.endpoints.of_vip(vip));
-    let gate = world.gate(cluster);
+    let gate = gate(world, cluster, vip);
     if matches!(gate, Gate::Syncing(_) | Gate::InstanceMissing(_)) {
         return Evidence::none(gate, Some(vip), endpoints);
     }
@@ -93,6 +95,31 @@ pub(crate) fn gather(
         evidence.elsewhere = judge.elsewhere(groups);
     }
     evidence
+}
+
+/// Returns whether a VIP can be judged. It cannot if the agent does not read all of its endpoints, of the cluster or of
+/// one that shares the VIP: those that it does not read may serve it, and may make other nodes announce it.
+fn gate(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Gate {
+    let gate = world.gate(cluster);
+    if gate != Gate::Open {
+        return gate;
+    }
+    let partners = world
+        .clusters
+        .values()
+        .filter(|other| other.id != cluster.id && other.is_beside(cluster) && other.shares_with(cluster));
+    let incomplete = std::iter::once(cluster).chain(partners).find_map(|of| {
+        let what = match world.shared.carriers(of, vip).unknown? {
+            UnknownEndpoints::Namespace(namespace) => {
+                format!("all endpoints of namespace {namespace} in cluster {}, which has more than are read", of.name)
+            }
+            UnknownEndpoints::Service(service) => {
+                format!("the endpoints of {service} in cluster {}, which has more than {COUNTED_ENDPOINTS}", of.name)
+            }
+        };
+        Some(Gate::Syncing(what))
+    });
+    incomplete.unwrap_or(gate)
 }
 
 pub(crate) fn next_hops<'a>(
@@ -171,7 +198,7 @@ fn fib(world: &World<'_>, instance: &NetworkInstanceName, prefix: IpNet, owner: 
 /// the VIP.
 pub(crate) fn contribution(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> Option<Contribution> {
     let before = cluster.vips.get(&vip)?.contribution.clone();
-    match world.gate(cluster) {
+    match gate(world, cluster, vip) {
         Gate::Open => {}
         Gate::SwitchStale(_) => return before,
         Gate::Syncing(_) | Gate::InstanceMissing(_) => return None,

@@ -1,7 +1,7 @@
 //! Finds orphan routes: host routes inside a VIP pool that no service claims.
 //!
 //! They are reported only once the switch's tables and every cluster of the network instance are known. Before that, a
-//! VIP would look like an orphan.
+//! VIP would look like an orphan. So would one of a service that is not read because there are too many.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ pub(crate) fn orphan_view(
     let here: Vec<&Cluster> = clusters_in(world.clusters, &key.network_instance).collect();
     let synced = here.iter().all(|cluster| {
         let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()));
-        source.is_some_and(|source| source.ever_synced)
+        source.is_some_and(|source| source.ever_synced) && !cluster.lacks_services()
     });
     let address = key.prefix.addr();
     let claimed = world.claims.of(address).iter().any(|claim| here.iter().any(|cluster| cluster.id == claim.cluster));

@@ -58,7 +58,7 @@ impl Shared {
         if !is_shared(cluster, vip) {
             return Carriers::of(cluster, vip);
         }
-        *self.carriers.borrow_mut().entry((cluster.id, vip)).or_insert_with(|| Carriers::of(cluster, vip))
+        self.carriers.borrow_mut().entry((cluster.id, vip)).or_insert_with(|| Carriers::of(cluster, vip)).clone()
     }
 
     /// Returns the nodes with a usable endpoint of one of the services that carry a VIP.

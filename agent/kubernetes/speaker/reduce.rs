@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::limits;
 use super::super::objects::Meta;
-use super::super::reduce::{Kind, Names, Reduced, Unreadable, name};
+use super::super::reduce::{Kind, Names, Reduced, Unreadable, labels, name, text};
 use super::objects::{self, Block, Custom, LabelSelector};
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::selector::{Operator, Requirement, Selector};
@@ -102,6 +102,20 @@ impl Kind for Objects {
             // These are sent as announcements, not as objects.
             R::MetallbStatuses | R::MetallbL2Statuses => self.read(json, |_, ()| None),
         }
+    }
+
+    fn bytes(_: &ObjectKey, object: &SpeakerObject, json: usize) -> usize {
+        limits::SPEAKER_OBJECT_BYTES
+            + match object {
+                SpeakerObject::Pool(pool) => pool.prefixes.len() * limits::PREFIX_BYTES + labels(&pool.labels),
+                // There is one for each node, and most of it is not read.
+                SpeakerObject::CiliumNode(node) => {
+                    let addresses = node.local_addresses.len() * limits::PREFIX_BYTES;
+                    node.peers.iter().map(|peer| text(peer)).sum::<usize>() + addresses
+                }
+                // Not more is kept of others than they contain.
+                _ => json,
+            }
     }
 
     fn event(&self, update: Update<ObjectKey, SpeakerObject>) -> ClusterEvent {

@@ -100,6 +100,11 @@ impl Kind for Statuses {
         Ok(Reduced::one(key, announced.then_some(()), 0))
     }
 
+    fn bytes(key: &StatusKey, (): &(), _: usize) -> usize {
+        let names = [&*key.service.namespace, &*key.service.name, key.node.as_str()];
+        limits::SPEAKER_OBJECT_BYTES + names.map(str::len).iter().sum::<usize>()
+    }
+
     fn event(&self, update: Update<StatusKey, ()>) -> ClusterEvent {
         ClusterEvent::Announcements(self.resource, update)
     }

@@ -1,10 +1,13 @@
 //! Lists one kind, page by page.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use kube::core::params::ListParams;
 
 use super::super::bounded::Items;
 use super::super::http::{Answer, Client, RequestError};
-use super::super::kept::{Admission, Kept};
+use super::super::kept::{Admission, Kept, Limit};
 use super::super::limits;
 use super::super::objects::{List, ListMeta};
 use super::super::reason::{self, Request};
@@ -48,10 +51,10 @@ struct Harvest<K: Kind> {
 }
 
 impl<K: Kind> Harvest<K> {
-    /// Removes the entries after the first `begin`.
-    fn truncate(&mut self, begin: usize) {
+    /// Removes the entries after the first `begin`; `replaced` are those that the harvest replaces.
+    fn truncate(&mut self, begin: usize, replaced: &Kept<K::Key>) {
         for (key, _) in self.entries.drain(begin..) {
-            self.kept.remove(&key, K::namespace(&key));
+            self.kept.remove(&key, K::namespace(&key), Some(replaced));
         }
     }
 }
@@ -68,7 +71,7 @@ struct Progress {
 impl<K: Kind> Watcher<K> {
     /// Lists everything and sends it to the engine.
     pub(super) async fn list(&mut self, client: &Client) -> Result<Listing, Closed> {
-        let mut harvest = Harvest { entries: Vec::new(), kept: kept::<K>() };
+        let mut harvest = Harvest { entries: Vec::new(), kept: kept::<K>(&self.context.memory) };
         let mut versions = Vec::new();
         self.excess.clear();
         for namespace in self.namespaces.clone().iter() {
@@ -77,13 +80,21 @@ impl<K: Kind> Watcher<K> {
                 Listed::Failed(failure) => return Ok(Listing::Failed(failure)),
             }
         }
+        let crowded: BTreeSet<Arc<str>> = harvest.kept.crowded().cloned().collect();
+        // What was not read before is known only with the whole listing.
+        let or_before: BTreeSet<Arc<str>> = self.crowded.iter().flatten().chain(&crowded).cloned().collect();
+        if !or_before.is_empty() {
+            self.tell_crowded(or_before).await?;
+        }
         self.kept = harvest.kept;
+        self.kept.settle();
         let resource = self.kind.resource();
         if self.excess.is_empty() {
             self.context.reporter.notes([(Note::Excess(resource), None)]).await?;
         }
-        self.note_crowd().await?;
+        self.note_words_on_crowd().await?;
         self.context.reporter.cluster(self.kind.event(Update::All(harvest.entries))).await?;
+        self.tell_crowded(crowded).await?;
         Ok(Listing::Complete { versions })
     }
 
@@ -102,7 +113,7 @@ impl<K: Kind> Watcher<K> {
             }
             match self.page(client, &path, &progress, request).await {
                 Err(PageError::Expired) if progress.next.is_some() && !progress.begun_again => {
-                    harvest.truncate(begin);
+                    harvest.truncate(begin, &self.kept);
                     progress = Progress { next: None, pages: 0, begun_again: true, ..progress };
                 }
                 Err(PageError::Expired) => return Ok(Listed::Failed(self.forgotten())),
@@ -167,15 +178,15 @@ impl<K: Kind> Watcher<K> {
             Err(why) => return Ok(Some(Listed::Failed(self.no_listing(&why)))),
         };
         for item in items.0 {
-            if self.take(item.get(), harvest).await? == Admission::Full {
-                return Ok(Some(Listed::Failed(self.too_many(None))));
+            if let Admission::Full(limit) = self.take(item.get(), harvest).await? {
+                return Ok(Some(Listed::Failed(self.too_many(limit, None))));
             }
         }
         self.sign_of_life().await?;
         let rest = metadata.remaining_item_count.unwrap_or_default();
         let count = rest.saturating_add(harvest.entries.len() as u64);
         if K::EVERY_OBJECT_COUNTS && count > K::MOST as u64 {
-            return Ok(Some(Listed::Failed(self.too_many(Some(count)))));
+            return Ok(Some(Listed::Failed(self.too_many(Limit::Count, Some(count)))));
         }
         let next = metadata.next.filter(|next| !next.is_empty());
         if next.is_none() {
@@ -202,13 +213,17 @@ impl<K: Kind> Watcher<K> {
             }
         };
         self.faults(json, reduced.faults).await?;
-        self.note_excess(&reduced).await?;
         for (key, value) in reduced.entries {
-            let Some(value) = value else { continue };
-            match harvest.kept.admit(&key, K::namespace(&key)) {
-                Admission::Kept => harvest.entries.push((key, value)),
+            // A server that lists an object twice must not make the agent keep it twice.
+            let Some(value) = value.filter(|_| !harvest.kept.contains(&key)) else { continue };
+            let bytes = K::bytes(&key, &value, json.len());
+            match harvest.kept.admit(&key, K::namespace(&key), bytes, Some(&self.kept)) {
+                Admission::Kept => {
+                    self.note_excess(&key, reduced.excess.as_deref()).await?;
+                    harvest.entries.push((key, value));
+                }
                 Admission::Crowded => {}
-                Admission::Full => return Ok(Admission::Full),
+                Admission::Full(limit) => return Ok(Admission::Full(limit)),
             }
         }
         Ok(Admission::Kept)

@@ -8,6 +8,7 @@
 
 mod list;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,10 @@ use tokio::time::Instant;
 
 use self::list::Listing;
 use super::condition::Part;
-use super::kept::{Admission, Kept};
+use super::kept::{Admission, Kept, Limit};
 use super::limits;
 use super::link::LinkReceiver;
+use super::memory::Memory;
 use super::objects::Object;
 use super::reduce::{Kind, Reduced, Unreadable};
 use super::reporter::{Closed, Note, Reporter};
@@ -84,6 +86,8 @@ pub(super) struct WatchContext {
     pub(super) failure: Arc<Notify>,
     pub(super) reporter: Reporter,
     pub(super) timings: Timings,
+    /// The account of what is kept.
+    pub(super) memory: Memory,
     /// A single `None` for all namespaces.
     pub(super) namespaces: Arc<[Option<Arc<str>>]>,
 }
@@ -98,10 +102,11 @@ pub(super) struct Watcher<K: Kind> {
     context: WatchContext,
     /// Keys that were sent and have not been removed since.
     kept: Kept<K::Key>,
+    /// Namespaces with more than is read, as last told to the engine.
+    crowded: Option<BTreeSet<Arc<str>>>,
     /// Keys of objects that contain more than is read.
     excess: FxHashSet<K::Key>,
-    /// Objects that were logged as unreadable.
-    logged: FxHashSet<String>,
+    logged: Logged,
     alive: Option<Instant>,
     /// Pauses before everything is listed again because a watch lost something.
     distrust: Backoff,
@@ -119,7 +124,7 @@ enum WatchEnd {
     /// It is time to list everything again.
     Due,
     /// There are more objects than are read.
-    TooMany,
+    TooMany(Limit),
     /// The resource may be listed but not watched, for this reason.
     Forbidden(Arc<str>),
 }
@@ -128,13 +133,15 @@ impl<K: Kind> Watcher<K> {
     pub(super) fn new(kind: K, context: WatchContext) -> Self {
         let namespaces = if K::NAMESPACED { Arc::clone(&context.namespaces) } else { Arc::new([None]) };
         let distrust = Backoff::new(context.timings.distrust, context.timings.relist);
+        let kept = kept::<K>(&context.memory);
         Self {
             kind,
             namespaces,
             context,
-            kept: kept::<K>(),
+            kept,
+            crowded: None,
             excess: FxHashSet::default(),
-            logged: FxHashSet::default(),
+            logged: Logged::default(),
             alive: None,
             distrust,
             lossy: false,
@@ -182,7 +189,7 @@ impl<K: Kind> Watcher<K> {
                         backoff.reset();
                     }
                     match ended {
-                        WatchEnd::TooMany => self.too_many(None),
+                        WatchEnd::TooMany(limit) => self.too_many(limit, None),
                         WatchEnd::Forbidden(reason) => Failure { reason, kind: FailureKind::Forbidden },
                         WatchEnd::Due | WatchEnd::TooOld => continue,
                     }
@@ -201,10 +208,8 @@ impl<K: Kind> Watcher<K> {
         }
     }
 
-    fn too_many(&self, count: Option<u64>) -> Failure {
-        let (resource, most) = (self.kind.resource(), K::MOST);
-        let there = count.map_or_else(|| format!("more than {most}"), |count| count.to_string());
-        let reason = format!("there are {there} {resource}, and at most {most} of them are read");
+    fn too_many(&self, limit: Limit, count: Option<u64>) -> Failure {
+        let reason = self.kept.refusal(self.kind.resource(), limit, count);
         Failure { reason: reason.into(), kind: FailureKind::TooMany }
     }
 
@@ -249,8 +254,8 @@ impl<K: Kind> Watcher<K> {
                     self.sign_of_life().await?;
                 }
                 Item::Changed(object) => {
-                    if self.changed(&object).await? == Admission::Full {
-                        break WatchEnd::TooMany;
+                    if let Admission::Full(limit) = self.changed(&object).await? {
+                        break WatchEnd::TooMany(limit);
                     }
                 }
                 Item::Deleted(object) => self.forget(&object).await?,
@@ -311,16 +316,22 @@ impl<K: Kind> Watcher<K> {
             }
         };
         self.faults(json, reduced.faults).await?;
-        self.note_excess(&reduced).await?;
         for (key, value) in reduced.entries {
             let Some(value) = value else {
                 self.gone(key).await?;
                 continue;
             };
-            match self.kept.admit(&key, K::namespace(&key)) {
-                Admission::Kept => self.context.reporter.cluster(self.kind.event(Update::Set(key, value))).await?,
-                Admission::Crowded => self.note_crowd().await?,
-                Admission::Full => return Ok(Admission::Full),
+            match self.kept.admit(&key, K::namespace(&key), K::bytes(&key, &value, json.len()), None) {
+                Admission::Kept => {
+                    self.note_excess(&key, reduced.excess.as_deref()).await?;
+                    self.context.reporter.cluster(self.kind.event(Update::Set(key, value))).await?;
+                }
+                Admission::Crowded => {
+                    self.note_crowd().await?;
+                    // What is known of it is no longer so.
+                    self.gone(key).await?;
+                }
+                Admission::Full(limit) => return Ok(Admission::Full(limit)),
             }
         }
         Ok(Admission::Kept)
@@ -350,7 +361,7 @@ impl<K: Kind> Watcher<K> {
         if self.excess.remove(&key) && self.excess.is_empty() {
             self.context.reporter.notes([(Note::Excess(self.kind.resource()), None)]).await?;
         }
-        if self.kept.remove(&key, K::namespace(&key)) {
+        if self.kept.remove(&key, K::namespace(&key), None) {
             self.context.reporter.cluster(self.kind.event(Update::Gone(key))).await
         } else {
             self.sign_of_life().await
@@ -358,13 +369,12 @@ impl<K: Kind> Watcher<K> {
     }
 
     /// Notes in state which object contains more than is read, or that no object does any more.
-    async fn note_excess(&mut self, reduced: &Reduced<K::Key, K::Value>) -> Result<(), Closed> {
-        let Some((key, _)) = reduced.entries.first() else { return Ok(()) };
-        let words = match &reduced.excess {
+    async fn note_excess(&mut self, key: &K::Key, excess: Option<&str>) -> Result<(), Closed> {
+        let words = match excess {
             Some(words) => {
                 self.excess.insert(key.clone());
                 let more = self.excess.len() - 1;
-                Some(if more == 0 { words.clone() } else { format!("{words} (and {more} more)") })
+                Some(if more == 0 { words.to_owned() } else { format!("{words} (and {more} more)") })
             }
             None if self.excess.remove(key) && self.excess.is_empty() => None,
             None => return Ok(()),
@@ -372,10 +382,30 @@ impl<K: Kind> Watcher<K> {
         self.context.reporter.notes([(Note::Excess(self.kind.resource()), words)]).await
     }
 
-    /// Notes in state which namespace has more objects than are read, or that none has.
-    async fn note_crowd(&self) -> Result<(), Closed> {
+    /// Notes, for state and for verdicts, which namespaces have more than is read.
+    async fn note_crowd(&mut self) -> Result<(), Closed> {
+        let crowded: BTreeSet<Arc<str>> = self.kept.crowded().cloned().collect();
+        if self.crowded.as_ref() == Some(&crowded) {
+            return Ok(());
+        }
+        self.tell_crowded(crowded).await?;
+        self.note_words_on_crowd().await
+    }
+
+    async fn note_words_on_crowd(&self) -> Result<(), Closed> {
         let resource = self.kind.resource();
         self.context.reporter.notes([(Note::Crowded(resource), self.kept.words(resource))]).await
+    }
+
+    async fn tell_crowded(&mut self, namespaces: BTreeSet<Arc<str>>) -> Result<(), Closed> {
+        if self.crowded.as_ref() == Some(&namespaces) {
+            return Ok(());
+        }
+        self.crowded = Some(namespaces.clone());
+        match self.kind.crowded(namespaces) {
+            Some(event) => self.context.reporter.cluster(event).await,
+            None => Ok(()),
+        }
     }
 
     async fn sign_of_life(&mut self) -> Result<(), Closed> {
@@ -406,12 +436,36 @@ impl<K: Kind> Watcher<K> {
         let meta = serde_json::from_str::<Object>(json).ok().and_then(|object| object.metadata).unwrap_or_default();
         let part = |part: Option<&str>| printable(part.unwrap_or_default(), 253);
         let object = format!("{}/{}", part(meta.namespace.as_deref()), part(meta.name.as_deref()));
-        if self.logged.len() < limits::LOGGED && self.logged.insert(object.clone()) {
+        if self.logged.is_first(&object) {
             tracing::warn!(resource = self.kind.resource(), ?object, error, "object cannot be read");
         }
     }
 }
 
-fn kept<K: Kind>() -> Kept<K::Key> {
-    Kept::new(K::MOST, K::MOST / limits::NAMESPACE_SHARE)
+/// Objects that were logged as unreadable, to log each of them once, and only so many.
+#[derive(Debug, Default)]
+struct Logged(FxHashSet<String>);
+
+impl Logged {
+    fn is_first(&mut self, object: &str) -> bool {
+        self.0.len() < limits::LOGGED && self.0.insert(object.to_owned())
+    }
+}
+
+fn kept<K: Kind>(memory: &Memory) -> Kept<K::Key> {
+    Kept::new(K::MOST, K::MOST / limits::NAMESPACE_SHARE, memory.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_object_is_logged_once_and_not_more_objects_than_the_limit() {
+        let mut logged = Logged::default();
+        let names = || (0..limits::LOGGED + 100).map(|at| format!("shop/s{at}"));
+        assert_eq!(names().filter(|name| logged.is_first(name)).count(), limits::LOGGED);
+        assert_eq!(names().filter(|name| logged.is_first(name)).count(), 0);
+        assert_eq!(logged.0.len(), limits::LOGGED);
+    }
 }

@@ -327,7 +327,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn announced(&self) -> BTreeMap<(ClusterName, IpAddr), Announcement> {
         let mut seen = BTreeMap::new();
         for cluster in self.clusters() {
-            for subject in self.subjects(cluster).filter(|_| !self.unjudged(cluster)) {
+            for subject in self.subjects(cluster).filter(|subject| !self.unjudged_vip(*subject)) {
                 let Ok(Some(found)) = self.find(subject) else { continue };
                 let l2 = self.is_l2(subject, Some(&found));
                 let routed = if l2 { found.0.is_l2() } else { found.1 != Standing::Other };

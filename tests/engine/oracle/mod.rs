@@ -160,6 +160,7 @@ static NOTHING: ClusterWorld = ClusterWorld {
     version: None,
     answers: false,
     caveat: None,
+    crowded: BTreeMap::new(),
     services: BTreeMap::new(),
     slices: BTreeMap::new(),
     nodes: BTreeMap::new(),

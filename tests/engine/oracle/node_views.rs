@@ -22,7 +22,8 @@ impl<'a> Oracle<'a> {
 
     fn node(&self, cluster: Cluster<'a>, node: &NodeName) -> NodeView {
         let blind = self.blind(cluster).is_some();
-        let vips: BTreeSet<IpAddr> = self.subjects(cluster).filter(|_| !blind).map(|subject| subject.vip).collect();
+        let vips = self.subjects(cluster).filter(|_| !blind).map(|subject| subject.vip);
+        let vips: BTreeSet<IpAddr> = vips.filter(|vip| !self.crowded(cluster, *vip)).collect();
         let expected: BTreeSet<IpAddr> =
             vips.into_iter().filter(|vip| self.announcers_of_vip(cluster, *vip).contains(node)).collect();
         let installed = expected.iter().filter(|vip| self.uses(cluster, **vip, node)).count();
@@ -87,7 +88,8 @@ impl<'a> Oracle<'a> {
         };
         let vips: BTreeSet<IpAddr> =
             self.subjects(cluster).filter(|subject| alone(*subject)).map(|subject| subject.vip).collect();
-        vips.into_iter().filter(|vip| self.by_sessions(cluster, *vip)).count()
+        let vips = vips.into_iter().filter(|vip| !self.crowded(cluster, *vip));
+        vips.filter(|vip| self.by_sessions(cluster, *vip)).count()
     }
 
     /// Returns the nodes whose sessions should carry a VIP; none if the VIP is a node's own address, or announced by

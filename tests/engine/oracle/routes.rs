@@ -200,7 +200,7 @@ impl<'a> Oracle<'a> {
         let mut looked_at = BTreeSet::new();
         for cluster in self.clusters() {
             let network_instance = &cluster.config.rules.network_instance;
-            for subject in self.subjects(cluster).filter(|_| !self.unjudged(cluster)) {
+            for subject in self.subjects(cluster).filter(|subject| !self.unjudged_vip(*subject)) {
                 named.extend(self.longest(network_instance, subject.vip).map(|(_, route)| route.next_hop_group));
                 let l2 = self.find(subject).is_ok_and(|found| self.is_l2(subject, found.as_ref()));
                 if l2 || !matches!(self.own_route(subject), Ok(None)) {
@@ -262,7 +262,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn carriers(&self) -> BTreeSet<Attachment> {
         let mut carriers = BTreeSet::new();
         for cluster in self.clusters() {
-            for subject in self.subjects(cluster).filter(|_| !self.unjudged(cluster)) {
+            for subject in self.subjects(cluster).filter(|subject| !self.unjudged_vip(*subject)) {
                 let l2 = self.find(subject).is_ok_and(|found| self.is_l2(subject, found.as_ref()));
                 let Some(found) = self.own_route(subject).ok().flatten().filter(|_| !l2) else { continue };
                 for address in found.next_hops {
@@ -278,6 +278,12 @@ impl<'a> Oracle<'a> {
     /// Returns whether routes are not considered at all.
     pub(super) fn unjudged(&self, cluster: Cluster<'_>) -> bool {
         matches!(self.blind(cluster), Some((_, Some(Reason::Syncing | Reason::NetworkInstanceMissing))))
+    }
+
+    /// Returns whether the route of a VIP is not considered at all.
+    pub(super) fn unjudged_vip(&self, subject: Subject<'a>) -> bool {
+        let Subject { cluster, vip, .. } = subject;
+        self.unjudged(cluster) || self.blind(cluster).is_none() && self.crowded(cluster, vip)
     }
 
     /// Returns the next-hops of VIPs whose services depend on where pods are, if routes are considered and next-hops

@@ -56,6 +56,9 @@ impl<'a> Oracle<'a> {
 
     pub(super) fn vip(&self, subject: Subject<'a>) -> VipView {
         let Subject { cluster, vip, .. } = subject;
+        if self.blind(cluster).is_none() && self.crowded(cluster, vip) {
+            return self.unjudged_view(subject);
+        }
         let found = self.find(subject);
         let (state, reason) = match (self.blind(cluster), &found) {
             (None, Err(NotTold)) => (OperState::Unknown, Some(Reason::Syncing)),
@@ -109,13 +112,33 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Returns the view of a VIP whose endpoints are not all read: nothing is concluded from its route.
+    fn unjudged_view(&self, subject: Subject<'a>) -> VipView {
+        let cluster = subject.cluster;
+        VipView {
+            by_design: false,
+            address: subject.vip,
+            network_instance: cluster.config.rules.network_instance.clone(),
+            prefix: None,
+            vantage: None,
+            verdict: self.verdict(cluster, OperState::Unknown, Some(Reason::Syncing)),
+            last_change: Timestamp::UNIX_EPOCH,
+            announcement: None,
+            cause: None,
+            expected: 0,
+            installed: 0,
+            next_hops: [].into(),
+            route: None,
+        }
+    }
+
     /// Returns how the VIP is announced here, if routes are considered.
     fn announcement(
         &self,
         subject: Subject<'a>,
         found: &Result<Option<(Found, Standing)>, NotTold>,
     ) -> Option<Announcement> {
-        let found = found.as_ref().ok().filter(|_| !self.unjudged(subject.cluster))?;
+        let found = found.as_ref().ok().filter(|_| !self.unjudged_vip(subject))?;
         Some(if self.is_l2(subject, found.as_ref()) { Announcement::L2 } else { Announcement::Bgp })
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Config;
+use srl_k8s_services::model::event::Crowded;
 use srl_k8s_services::model::names::{ClusterName, ServiceKey};
 use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::switch::RouteKey;
@@ -133,6 +134,7 @@ impl<'a> Oracle<'a> {
                 })
                 && self.world.source_of(&SourceId::Ndk).synced_once
                 && here.iter().all(|cluster| self.kubernetes_synced(*cluster))
+                && here.iter().all(|of| of.world.crowded.get(&Crowded::Services).is_none_or(BTreeSet::is_empty))
                 && !claimed
                 && !here.iter().any(|cluster| self.is_somebodys(*cluster, address))
                 && self.world.routes.get(key).and_then(|route| self.world.owner(route)) != Some("arp_nd_mgr")

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::config::Speaker;
+use srl_k8s_services::model::event::Crowded;
 use srl_k8s_services::model::source::SourceId;
 use srl_k8s_services::model::verdict::{FibStatus, NextHopKind, OperState, Reason};
 
@@ -28,6 +29,22 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Row 1: returns whether not all endpoints of the VIP are read, of the cluster or of one that shares the VIP. The
+    /// services that count are those that decide who announces the VIP.
+    pub(super) fn crowded(&self, cluster: Cluster<'a>, vip: IpAddr) -> bool {
+        let of = |cluster: Cluster<'a>| {
+            let carriers: Vec<Subject<'a>> = self.subjects(cluster).filter(|subject| subject.vip == vip).collect();
+            let assigned = |it: &Subject<'a>| it.service.load_balancer && it.service.ingress.contains(&vip);
+            let of_balancer = carriers.iter().any(assigned);
+            let namespaces = cluster.world.crowded.get(&Crowded::EndpointSlices);
+            carriers
+                .into_iter()
+                .filter(|it| assigned(it) || !of_balancer)
+                .any(|subject| namespaces.is_some_and(|namespaces| namespaces.contains(&subject.key.namespace)))
+        };
+        of(cluster) || self.neighbors_of(cluster).any(|other| share(cluster, other) && of(other))
+    }
+
     /// Row 3: returns whether the cluster's network instance does not exist on this switch, or is down.
     pub(super) fn instance_missing(&self, cluster: Cluster<'_>) -> bool {
         self.blind(cluster) == Some((OperState::Unknown, Some(Reason::NetworkInstanceMissing)))
@@ -40,6 +57,9 @@ impl<'a> Oracle<'a> {
         // 1, 2, 3
         if let Some(verdict) = self.blind(cluster) {
             return verdict;
+        }
+        if self.crowded(cluster, vip) {
+            return (Unknown, Some(Reason::Syncing));
         }
         // Row 4 is about the service itself.
         // Pods may have moved together with a route that changed since the cluster was last heard.
