@@ -52,6 +52,24 @@ async fn an_endless_listing_is_given_up() {
     assert!(server.asked() < 1000, "{} requests", server.asked());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endless_listing_with_objects_is_given_up() {
+    let page = |at: usize| {
+        let object = |number: usize| format!(r#"{{"metadata":{{"name":"o{}"}}}}"#, 500 * at + number);
+        let objects: Vec<String> = (0..500).map(object).collect();
+        format!(r#"{{"metadata":{{"resourceVersion":"1","continue":"c{at}"}},"items":[{}]}}"#, objects.join(","))
+    };
+    // Every Node is kept, but no Service that is not of type LoadBalancer.
+    for (path, words) in [(NODES, "at most 10000 of them are read"), (SERVICES, "the listing of services does not end")]
+    {
+        let server = Server::start().await;
+        server.reply(path, Reply::Listing(page));
+        let reason = within_budget(async { Cluster::of(&server).lost().await }).await;
+        assert!(reason.contains(words), "{reason}");
+        assert!(server.asked() < 1000, "{} requests", server.asked());
+    }
+}
+
 #[tokio::test]
 async fn a_listing_that_makes_no_progress_is_given_up_at_once() {
     let server = Server::start().await;

@@ -48,6 +48,18 @@ impl Cluster {
         })
     }
 
+    /// Follows the server at a URL with these files: the authority that signed its certificate, and a certificate and a
+    /// key of the agent's own.
+    pub(crate) fn certified(url: &str, authority: &Path, certificate: &Path, key: &Path) -> Self {
+        Self::start(Connection::ApiServer {
+            url: url.into(),
+            certificate_authority: Some(authority.to_owned()),
+            token: None,
+            client_certificate: Some((certificate.to_owned(), key.to_owned())),
+            insecure_skip_verify: false,
+        })
+    }
+
     /// Follows the server of a kubeconfig.
     pub(crate) fn by(kubeconfig: &Path) -> Self {
         Self::start(Connection::Kubeconfig { path: kubeconfig.to_owned(), context: None })

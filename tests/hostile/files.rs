@@ -41,8 +41,14 @@ async fn oversized_files_are_reported_and_not_read() {
     let large = folder.path().join("large");
     private(&large, "");
     fs::File::options().write(true).open(&large).and_then(|file| file.set_len(4 << 30)).expect("a sparse file");
+    let small = folder.path().join("small");
+    private(&small, include_str!("../../agent/kubernetes/tests/tls/ca.pem"));
     within_budget(async {
+        let certified = |files: [&Path; 3]| Cluster::certified("https://127.0.0.1:1", files[0], files[1], files[2]);
         for (mut cluster, words) in [
+            (certified([&large, &small, &small]), "large is larger than 524288 bytes"),
+            (certified([&small, &large, &small]), "large is larger than 524288 bytes"),
+            (certified([&small, &small, &large]), "large is larger than 524288 bytes"),
             (Cluster::by(&large), "is larger than 1048576 bytes"),
             (Cluster::at("http://127.0.0.1:1", Some(large.clone())), "is larger than 65536 bytes"),
             (Cluster::by(Path::new("/dev/zero")), "is a device, not a file"),
