@@ -2,14 +2,16 @@
 //! in state, cost little memory, and not affect other clusters.
 //!
 //! The server uses raw sockets, so that it can send what no library would. The source is the real one, in this process,
-//! with its real timeouts and limits.
+//! with its real timeouts and limits. `whole` runs the whole agent, on an emulated leaf.
 
 mod answers;
 mod cluster;
 mod damage;
 mod files;
+mod leaf;
 mod memory;
 mod mutated;
 mod process;
 mod server;
 mod tenants;
+mod whole;

@@ -41,7 +41,12 @@ pub(crate) fn resident() -> u64 {
 }
 
 fn status(name: &str) -> u64 {
-    let text = fs::read_to_string("/proc/self/status").expect("proc");
+    status_of("self", name)
+}
+
+/// Returns a size in the status of a process (proc(5)), in bytes.
+pub(crate) fn status_of(process: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("proc");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a size");
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kilobytes << 10
