@@ -350,7 +350,10 @@ type NodeChange = (ClusterName, crate::model::names::NodeName, Option<Arc<crate:
 
 fn cluster_view(facts: &Facts, name: &ClusterName, phase: &super::facts::sources::Phase) -> Option<ClusterView> {
     let source = facts.sources().get(&SourceId::Kubernetes(name.clone()))?;
-    Some(status::cluster(facts.cluster(name)?, source, facts.switch(), facts.inquiries(), phase))
+    let cluster = facts.cluster(name)?;
+    let same = cluster.same_api.iter().filter_map(|id| Some(&facts.clusters().get(id)?.name));
+    let twin = same.filter(|other| *other < name).min();
+    Some(status::cluster(cluster, source, facts.switch(), facts.inquiries(), phase, twin))
 }
 
 /// Sorts changes of services by cluster and service.

@@ -48,6 +48,7 @@ pub(super) struct Object {
 pub(super) struct Meta {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
+    pub(super) uid: Option<String>,
     pub(super) resource_version: Option<String>,
     #[serde(default, deserialize_with = "bounded::map")]
     pub(super) labels: Option<BTreeMap<String, String>>,

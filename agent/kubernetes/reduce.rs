@@ -17,8 +17,8 @@ use super::limits;
 use super::objects::{self, Meta, ObjectReference};
 use super::reason;
 use crate::model::cluster::{
-    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey,
-    TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, IngressUnusable, Node, NodeUid, Service, ServiceHints,
+    SliceKey, TrafficPolicy,
 };
 use crate::model::config::Source;
 use crate::model::event::{ClusterEvent, Crowded, Update};
@@ -651,6 +651,7 @@ impl Kind for Nodes {
             addresses.all.into()
         };
         let node = Node {
+            uid: meta.uid.as_deref().filter(|uid| !uid.is_empty()).map(NodeUid::of),
             annotated: read(&mut annotated.into_iter().flat_map(words)),
             speaker: read(&mut speaker.flat_map(words)),
             internal: read(&mut of_kind(&listed, "InternalIP")),

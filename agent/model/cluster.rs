@@ -147,9 +147,26 @@ impl EndpointIdentity {
     }
 }
 
+/// Identifies a Node across clusters: a digest of its `metadata.uid`, which stays the same until it is deleted.
+///
+/// A digest, because the text is the API server's to choose. Two nodes have the same one with a probability of 2^-64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeUid(u64);
+
+impl NodeUid {
+    /// Returns the digest of a uid.
+    pub fn of(uid: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        uid.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
 /// A Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
+    /// Its uid, if the API server tells one.
+    pub uid: Option<NodeUid>,
     /// Addresses from the annotation that the operator named (`node-address-annotation`).
     pub annotated: Box<[IpAddr]>,
     /// Addresses from the speaker's own annotations or resources (Calico's `projectcalico.org/IPv4Address`, ...).

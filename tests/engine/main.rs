@@ -7,6 +7,7 @@ mod alarm_rules;
 mod alarms;
 mod announcers;
 mod causes;
+mod clusters;
 mod dump;
 mod field;
 mod findings;

@@ -18,8 +18,8 @@ use proptest::sample::select;
 use proptest::test_runner::{FileFailurePersistence, RngSeed};
 use srl_k8s_services::engine::Engine;
 use srl_k8s_services::model::cluster::{
-    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, IngressUnusable, Node, Service, ServiceHints, SliceKey,
-    TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, IngressUnusable, Node, NodeUid, Service, ServiceHints,
+    SliceKey, TrafficPolicy,
 };
 use srl_k8s_services::model::config::{AlarmPolicy, ClusterConfig, Config, Rules, Source, Speaker};
 use srl_k8s_services::model::event::{ClusterEvent, Crowded, Event, SourceEvent, SwitchEvent, Update};
@@ -270,10 +270,13 @@ fn node() -> impl Strategy<Value = (NodeName, Node)> {
     let addresses = || btree_set(0..4_usize, 0..3);
     let label = prop_oneof![6 => Just(None), 1 => Just(Some("")), 1 => Just(Some("true"))];
     let labels = speakers::labels();
-    (0..NODES.len(), addresses(), addresses(), addresses(), label, prop::bool::weighted(0.1), labels).prop_map(
-        |(node, annotated, speaker, internal, label, network_unavailable, labels)| {
+    // Clusters that list a node of one uid are one API.
+    let same = prop::bool::weighted(0.1);
+    (0..NODES.len(), addresses(), addresses(), addresses(), label, prop::bool::weighted(0.1), labels, same).prop_map(
+        |(node, annotated, speaker, internal, label, network_unavailable, labels, same)| {
             let of = |which: BTreeSet<usize>| which.into_iter().map(|which| address_of(node, which)).collect();
             let known = Node {
+                uid: same.then(|| NodeUid::of(NODES[node])),
                 annotated: if annotated.len() == 1 { of(annotated) } else { Box::default() },
                 speaker: if speaker.len() == 1 { of(speaker) } else { Box::default() },
                 internal: of(internal),

@@ -143,6 +143,8 @@ pub(crate) struct Cluster {
     /// Prefixes that are VIPs of the cluster by configuration or by the speaker's resources: sorted, none inside
     /// another.
     pub(crate) pools: Box<[IpNet]>,
+    /// Clusters that are configured apart from this one and are the same API.
+    pub(crate) same_api: BTreeSet<ClusterId>,
     pub(crate) version: Option<Arc<str>>,
     /// Whether its API has answered since it was last lost.
     pub(crate) answers: bool,
@@ -178,6 +180,7 @@ impl Cluster {
             resources: SpeakerResources::new(config.source.speaker),
             node_sets: NodeSets::default(),
             pools: Box::default(),
+            same_api: BTreeSet::new(),
             version: None,
             answers: false,
             caveat: None,
@@ -487,9 +490,11 @@ impl Cluster {
         !self.at_next_hop(next_hop).is_empty() || !self.at_vtep(next_hop).is_empty()
     }
 
-    /// Returns whether the VIPs of both clusters are in the same network instance.
+    /// Returns whether the VIPs of both clusters are in the same network instance. The same API, configured twice, is
+    /// not beside itself: what it claims there is one claim, unless the operator has it share VIPs.
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
-        self.config.rules.network_instance == other.config.rules.network_instance
+        let one_claim = self.same_api.contains(&other.id) && !self.shares_with(other);
+        self.config.rules.network_instance == other.config.rules.network_instance && !one_claim
     }
 
     /// Returns whether one of the two clusters names the other in `shared-with`, so that both may claim the same VIPs.

@@ -14,7 +14,7 @@ use super::ids::{ClusterId, NodeId, ServiceId, User};
 use super::nodes::{Location, Locator, NodeEntry};
 use super::places::Place;
 use crate::engine::speakers;
-use crate::model::cluster::{EndpointSlice, Node, Service, SliceKey};
+use crate::model::cluster::{EndpointSlice, Node, NodeUid, Service, SliceKey};
 use crate::model::config::{ClusterConfig, Config};
 use crate::model::event::{ClusterEvent, Crowded, Update};
 use crate::model::names::{ClusterName, NodeName, ServiceKey};
@@ -329,10 +329,12 @@ impl Facts {
         };
         if let Some(entry) = cluster.nodes.get_mut(slot) {
             let relabelled = entry.node.labels != node.labels;
-            entry.node = node;
+            let uid = node.uid;
+            let before = std::mem::replace(&mut entry.node, node).uid;
             if relabelled && cluster.resources.has_rules() {
                 dirty.nodes_changed(id);
             }
+            self.identify(id, before, uid, dirty);
         }
         self.relocate(NodeId { cluster: id, slot }, dirty);
         // Any node may be behind a next-hop of a VIP that clusters share, even one that is not located.
@@ -353,6 +355,8 @@ impl Facts {
         dirty.nodes_changed(id);
         let node = NodeId { cluster: id, slot };
         if let Some(entry) = cluster.nodes.remove(slot) {
+            self.identify(id, entry.node.uid, None, dirty);
+            let Some(cluster) = self.clusters.get_mut(&id) else { return };
             if let Some(view) = entry.view {
                 dirty.departed_nodes.entry((cluster.name.clone(), name.clone())).or_insert(view);
             }
@@ -362,6 +366,28 @@ impl Facts {
             self.addresses_moved(id, &entry.location, &Location::default(), dirty);
         }
         self.nodes_moved(id, dirty);
+    }
+
+    /// Notes that the uid of a node changed. Clusters that become the same API thereby, or stop being it, are judged
+    /// again.
+    fn identify(&mut self, id: ClusterId, before: Option<NodeUid>, after: Option<NodeUid>, dirty: &mut Dirty) {
+        if before == after {
+            return;
+        }
+        let joined = after.map(|uid| self.identities.list(id, uid)).unwrap_or_default();
+        let parted = before.map(|uid| self.identities.unlist(id, uid)).unwrap_or_default();
+        for (other, same) in
+            parted.into_iter().map(|other| (other, false)).chain(joined.into_iter().map(|other| (other, true)))
+        {
+            for (one, other) in [(id, other), (other, id)] {
+                let Some(cluster) = self.clusters.get_mut(&one) else { continue };
+                match same {
+                    true => cluster.same_api.insert(other),
+                    false => cluster.same_api.remove(&other),
+                };
+                dirty.cluster(one);
+            }
+        }
     }
 
     /// Marks the services of other clusters in the same network instance: they see this cluster's nodes behind their

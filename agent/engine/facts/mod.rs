@@ -12,6 +12,7 @@ pub(super) mod dirty;
 mod dump;
 pub(super) mod endpoints;
 pub(super) mod figures;
+mod identities;
 pub(super) mod ids;
 pub(super) mod inquiry;
 mod intent;
@@ -46,6 +47,7 @@ use claims::Claims;
 use cluster::Cluster;
 use dirty::Dirty;
 use dump::Dump;
+use identities::Identities;
 use ids::{ClusterId, NodeId, ServiceId, User};
 use inquiry::Inquiries;
 use sources::{NdkPhase, Sources};
@@ -69,6 +71,7 @@ pub(crate) struct Facts {
     addresses: FxHashMap<IpAddr, Vec<NodeId>>,
     attachments: Attachments,
     inquiries: Inquiries,
+    identities: Identities,
     /// Nodes of which another address has become a next-hop of a VIP.
     carriers: Vec<NodeId>,
 }

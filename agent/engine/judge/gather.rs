@@ -281,13 +281,15 @@ fn carrying<'a>(
     judges.filter(|judge| judge.standing(found, &expectation) == Standing::Counts).collect()
 }
 
-/// Returns another cluster that claims a VIP in the same network instance, unless one of the two names the other. Only
-/// one of the two clusters has the conflict if it claims by externalIPs what is assigned to a service of the other, or
-/// if the next-hops lead to nodes of the other only.
+/// Returns another cluster that claims a VIP in the same network instance, unless one of the two names the other, or
+/// the other has not been read as a whole yet: until its nodes are listed, it may be the same API as this one. Only one
+/// of the two clusters has the conflict if it claims by externalIPs what is assigned to a service of the other, or if
+/// the next-hops lead to nodes of the other only.
 fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr, hops: &[IpAddr]) -> Option<String> {
     let claims = |other: &&Cluster| other.id != cluster.id && other.is_beside(cluster) && other.vips.contains_key(&vip);
-    let mut others: Vec<&Cluster> =
-        world.clusters.values().filter(claims).filter(|other| !other.shares_with(cluster)).collect();
+    let rivals = world.clusters.values().filter(claims);
+    let rivals = rivals.filter(|other| !other.shares_with(cluster) && is_read(world, other));
+    let mut others: Vec<&Cluster> = rivals.collect();
     let is_assigned = |cluster: &Cluster| world.shared.carriers(cluster, vip).assigned;
     let reached = |cluster: &Cluster| hops.iter().any(|hop| cluster.has_behind(*hop));
     if others.is_empty() {
@@ -306,11 +308,13 @@ fn conflict(world: &World<'_>, cluster: &Cluster, vip: IpAddr, hops: &[IpAddr]) 
 fn awaited(world: &World<'_>, cluster: &Cluster) -> Option<String> {
     let others = world.clusters.values().filter(|other| other.id != cluster.id && other.is_beside(cluster));
     let partners = others.filter(|other| other.shares_with(cluster));
-    let unread = |other: &&Cluster| {
-        let source = world.sources.get(&SourceId::Kubernetes(other.name.clone()));
-        !source.is_some_and(|source| source.ever_synced)
-    };
-    partners.filter(unread).map(|other| other.name.to_string()).min()
+    partners.filter(|other| !is_read(world, other)).map(|other| other.name.to_string()).min()
+}
+
+/// Returns whether a cluster has ever been read as a whole.
+fn is_read(world: &World<'_>, cluster: &Cluster) -> bool {
+    let source = world.sources.get(&SourceId::Kubernetes(cluster.name.clone()));
+    source.is_some_and(|source| source.ever_synced)
 }
 
 /// Returns the route as it was published before, if that was of this prefix.

@@ -9,6 +9,7 @@ use crate::engine::facts::inquiry::Inquiries;
 use crate::engine::facts::sources::{NdkPhase, Phase, Source, Sources};
 use crate::engine::facts::switch::Switch;
 use crate::model::config::{ClusterConfig, Config};
+use crate::model::names::ClusterName;
 use crate::model::source::SourceId;
 use crate::model::time::at;
 use crate::model::verdict::OperState;
@@ -29,15 +30,20 @@ pub(crate) fn disabled(config: &Arc<ClusterConfig>) -> ClusterView {
     }
 }
 
-/// Returns the state of an enabled cluster.
+/// Returns the state of an enabled cluster. `twin` is a cluster of a lower name that is the same API.
 pub(crate) fn cluster(
     cluster: &Cluster,
     source: &Source,
     switch: &Switch,
     inquiries: &Inquiries,
     phase: &Phase,
+    twin: Option<&ClusterName>,
 ) -> ClusterView {
-    let (state, reason) = cluster_state(cluster, source, switch, inquiries, phase);
+    let (state, mut reason) = cluster_state(cluster, source, switch, inquiries, phase);
+    if let Some(twin) = twin.filter(|_| state == OperState::Up) {
+        let same = format!("the same API as cluster {twin}: both list the same nodes");
+        reason = Some(reason.map_or_else(|| same.as_str().into(), |reason| format!("{reason}; {same}").into()));
+    }
     let counts = source.ever_synced.then(|| ClusterCounts {
         services: cluster.judged,
         endpoints: cluster.endpoint_count,

@@ -166,6 +166,7 @@ fn node_addresses_are_collected_from_status_and_annotations() {
     let object = json!({
         "metadata": {
             "name": "n1",
+            "uid": "b2d1",
             "labels": {EXCLUDE_LABEL: ""},
             "annotations": {
                 "example.com/bgp": "192.168.1.11, 2001:db8::11",
@@ -184,6 +185,7 @@ fn node_addresses_are_collected_from_status_and_annotations() {
     });
     let mut reduced = Nodes::new(&config()).reduce(&object.to_string()).expect("readable");
     let expected = Node {
+        uid: Some(NodeUid::of("b2d1")),
         annotated: ips(["192.168.1.11", "2001:db8::11"]),
         speaker: ips(["192.168.1.11", "fd00::11", "10.9.9.9"]),
         internal: ips(["192.168.49.2"]),

@@ -206,6 +206,12 @@ fn share(one: Cluster<'_>, other: Cluster<'_>) -> bool {
     one.config.rules.shared_with.contains(other.name) || other.config.rules.shared_with.contains(one.name)
 }
 
+/// Returns whether two configured clusters list the same node, so that they are one API.
+fn one_api(one: Cluster<'_>, other: Cluster<'_>) -> bool {
+    let uids = |of: Cluster<'_>| of.world.nodes.values().filter_map(|node| node.uid).collect::<BTreeSet<_>>();
+    !uids(one).is_disjoint(&uids(other))
+}
+
 fn count(n: usize) -> u32 {
     u32::try_from(n).expect("a test world is small")
 }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::routes::Found;
 use super::services::Subject;
 use super::speakers::pools;
-use super::{Cluster, Oracle, share};
+use super::{Cluster, Oracle, one_api, share};
 
 /// Where flows sent to a next-hop end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -449,10 +449,13 @@ impl<'a> Oracle<'a> {
         explained
     }
 
-    /// Returns the other clusters in the same network instance.
+    /// Returns the other clusters in the same network instance. One that is the same API makes no claims of its own,
+    /// unless VIPs are shared with it.
     pub(super) fn neighbors_of(&self, cluster: Cluster<'a>) -> impl Iterator<Item = Cluster<'a>> {
         self.clusters().filter(move |other| {
-            other.name != cluster.name && other.config.rules.network_instance == cluster.config.rules.network_instance
+            other.name != cluster.name
+                && other.config.rules.network_instance == cluster.config.rules.network_instance
+                && (share(cluster, *other) || !one_api(cluster, *other))
         })
     }
 }

@@ -16,7 +16,7 @@ use srl_k8s_services::model::view::{
 };
 
 use super::speakers::pools;
-use super::{Cluster, Oracle, count};
+use super::{Cluster, Oracle, count, one_api};
 
 impl<'a> Oracle<'a> {
     pub(super) fn sources(&self) -> BTreeMap<SourceId, SourceView> {
@@ -61,7 +61,8 @@ impl<'a> Oracle<'a> {
         } else {
             OperState::Up
         };
-        let plainly = state == OperState::Up && source.synced_once && cluster.world.caveat.is_none();
+        let twin = self.clusters().any(|other| other.name < cluster.name && one_api(other, cluster));
+        let plainly = state == OperState::Up && source.synced_once && cluster.world.caveat.is_none() && !twin;
         let reason = (!plainly).then(|| "".into());
         let ours: BTreeSet<&ServiceKey> = cluster
             .world

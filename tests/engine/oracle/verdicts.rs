@@ -204,7 +204,7 @@ impl<'a> Oracle<'a> {
         installed: &BTreeSet<IpAddr>,
     ) -> bool {
         let claims = |of: Cluster<'a>| self.subjects(of).any(|theirs| theirs.vip == vip);
-        if share(cluster, other) || !claims(other) {
+        if share(cluster, other) || !claims(other) || !self.kubernetes_synced(other) {
             return false;
         }
         let assigned = |of: Cluster<'a>| {
