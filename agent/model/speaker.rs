@@ -242,6 +242,8 @@ pub struct MetallbPeer {
     pub node_selectors: Box<[Selector]>,
     /// `sourceAddress`: the address that the selected nodes speak from, except in FRR-K8s mode, which ignores it.
     pub source: Option<IpAddr>,
+    /// `peerAddress`: the switch; `None` if a peer is found on an interface instead.
+    pub address: Option<IpAddr>,
 }
 
 /// Which pools' addresses one node at a time answers ARP and ND for.

@@ -44,6 +44,8 @@ const VRFS: [&str; 2] = [VRF, "ip-vrf-2"];
 const VIPS: [&str; 7] =
     ["192.168.1.100", "192.168.1.12", "1.1.1.100", "1.1.1.101", "1.1.1.102", "2001:db8:1::100", "2001:db8:1::101"];
 const COVERS: [&str; 6] = ["192.168.1.0/24", "1.1.1.0/24", "1.1.1.100/31", "0.0.0.0/0", "2001:db8:1::/64", "::/0"];
+/// Addresses that the leaf may have itself.
+pub(crate) const OWN: [&str; 2] = ["192.168.1.1", "2001:db8:0:1::1"];
 pub(crate) const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 const SERVICES: [&str; 4] = ["web", "dns", "mail", "ntp"];
 /// An application whose name arrives late or never.
@@ -107,6 +109,7 @@ fn prefix() -> impl Strategy<Value = IpNet> {
         6 => vip().prop_map(IpNet::from),
         3 => node_address().prop_map(IpNet::from),
         2 => select(&COVERS[..]).prop_map(net),
+        1 => select(&OWN[..]).prop_map(|address| IpNet::from(ip(address))),
     ]
 }
 

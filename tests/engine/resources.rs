@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
-use srl_k8s_services::model::cluster::{Node, Service};
+use srl_k8s_services::model::cluster::{AddressFamily, Node, Service};
 use srl_k8s_services::model::config::Speaker;
-use srl_k8s_services::model::event::{ClusterEvent, Update};
+use srl_k8s_services::model::event::{ClusterEvent, Event, SwitchEvent, Update};
 use srl_k8s_services::model::names::ServiceKey;
 use srl_k8s_services::model::selector::{Operator, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
@@ -17,7 +18,7 @@ use srl_k8s_services::model::switch::{Neighbor, SessionState};
 use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Up};
 use srl_k8s_services::model::verdict::{AddressSource, Reason};
 
-use crate::scenario::{BGP, C1, Family, Scenario, VRF, cluster_config, ip, load_balancer, net};
+use crate::scenario::{BGP, C1, Family, Scenario, VRF, cluster_config, endpoint, ip, load_balancer, net, vtep};
 
 const V4: Family = Family::V4;
 const HOST_NAME: &str = "kubernetes.io/hostname";
@@ -213,7 +214,7 @@ fn the_longest_announced_prefix_counts_among_several_lengths() {
 fn a_node_without_a_peer_of_the_advertisement_announces_nothing() {
     let peer = |rack: &str| {
         let node_selectors = [selects("rack", rack)].into();
-        SpeakerObject::MetallbPeer(MetallbPeer { node_selectors, source: None })
+        SpeakerObject::MetallbPeer(MetallbPeer { node_selectors, ..MetallbPeer::default() })
     };
     let peers = [("tor1", peer("1")), ("tor2", peer("2"))];
     let to = |names: &[&str]| {
@@ -224,6 +225,99 @@ fn a_node_without_a_peer_of_the_advertisement_announces_nothing() {
     leaf.has(SpeakerResource::MetallbPeers, &peers).nodes(&["n2"]);
     leaf.has(SpeakerResource::MetallbAdvertisements, &[("a", to(&[]))]).nodes(&["n1", "n2"]);
     leaf.has(SpeakerResource::MetallbPeers, &peers[..1]).nodes(&["n1"]);
+}
+
+/// A leaf that is peer `tor1` of its node n1; `tor2` is another switch, and an advertisement goes to these peers.
+fn one_of_two_peers(family: Family, to: &[&str]) -> Scenario {
+    const INTERFACE: u32 = 12;
+    let peer = |address: &str| {
+        SpeakerObject::MetallbPeer(MetallbPeer { address: Some(ip(address)), ..MetallbPeer::default() })
+    };
+    let (pool, own, other, slice) = match family {
+        Family::V4 => ("1.1.1.0/24", "192.168.1.1", "192.168.2.1", AddressFamily::Ipv4),
+        Family::V6 => ("2001:db8:1::/64", "2001:db8:0:1::1", "2001:db8:0:2::1", AddressFamily::Ipv6),
+    };
+    let mut leaf = Scenario::new();
+    leaf.event(Event::Switch(SwitchEvent::Application(INTERFACE, Some("net_inst_mgr".into()))));
+    leaf.route_of(VRF, IpNet::from(ip(own)), INTERFACE, &[]).attached("n1", family.node(1));
+    leaf.service("web", Cluster, &[family.vip(100)]).slice(C1, "web", slice, &[endpoint("web-0", "n1", true, true)]);
+    leaf.has(SpeakerResource::MetallbPools, &[("vips", self::pool(pool))]);
+    leaf.has(SpeakerResource::MetallbPeers, &[("tor1", peer(own)), ("tor2", peer(other))]);
+    let peers = to.iter().map(|peer| Arc::from(*peer)).collect();
+    leaf.has(SpeakerResource::MetallbAdvertisements, &[("a", advertisement(|a| a.peers = peers))]);
+    leaf
+}
+
+#[test]
+fn a_vip_that_is_announced_to_other_switches_only_is_not_expected_here() {
+    for family in Family::BOTH {
+        let (vip, node) = (family.vip(100), family.node(1));
+        let mut leaf = one_of_two_peers(family, &["tor2"]);
+        let words = "BGPAdvertisement a goes to BGPPeers that are other switches, not to this one";
+        leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[&words]);
+        assert_eq!((leaf.node_view("n1").expected_vips, leaf.node_view("n1").state), (0, Up));
+        leaf.evpn(vip, &[vtep(2)]).expect(vip, Up, Some(Reason::NextHopUnmapped), &[]);
+        assert!(leaf.expected(vip).is_empty());
+        // A node behind the other switch is expected there.
+        leaf.remote("n2", family.node(2), 2).expect(vip, Up, None, &[]);
+        leaf.evpn(vip, &[vtep(3)]).expect(vip, Degraded, Some(Reason::NextHopMissing), &[&vtep(2)]);
+        // It serves nevertheless.
+        leaf.bgp(vip, &[node]).expect_next_hop(vip, node, Up, Some(Reason::NextHopUnexpected));
+    }
+}
+
+#[test]
+fn a_vip_that_is_announced_to_this_switch_too_is_expected_here() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        for to in [&["tor1", "tor2"][..], &["tor1"], &[]] {
+            let mut leaf = one_of_two_peers(family, to);
+            leaf.expect(vip, Down, Some(Reason::NoRoute), &[&family.node(1)]);
+            assert_eq!(leaf.node_view("n1").expected_vips, 1);
+            leaf.evpn(vip, &[vtep(2)]).expect(vip, Degraded, Some(Reason::LocalPathUnused), &[]);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_may_be_this_switch_counts_as_this_switch() {
+    let family = Family::V4;
+    let vip = family.vip(100);
+    let expected = |leaf: &Scenario| leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+    // None of the node's peers is known to be here.
+    let mut leaf = one_of_two_peers(family, &["tor2"]);
+    expected(leaf.withdraw(ip("192.168.1.1")));
+    // An unnumbered peer is on an interface of the node.
+    let mut leaf = one_of_two_peers(family, &["tor3"]);
+    let unnumbered = SpeakerObject::MetallbPeer(MetallbPeer::default());
+    let set = Update::Set(key("tor3"), unnumbered);
+    expected(leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(SpeakerResource::MetallbPeers, set)));
+    // Peers may not be read, or be gone.
+    let mut leaf = one_of_two_peers(family, &["tor2"]);
+    expected(leaf.resource(SpeakerResource::MetallbPeers, ResourceState::Forbidden("".into())));
+}
+
+#[test]
+fn a_vip_that_one_of_its_services_announces_here_is_expected_here() {
+    let family = Family::V4;
+    let vip = family.vip(100);
+    let mut leaf = one_of_two_peers(family, &["tor2"]);
+    let here = advertisement(|a| {
+        a.peers = ["tor1".into()].into();
+        a.service_selectors = [selects("app", "dns")].into();
+    });
+    let set = Update::Set(key("b"), here);
+    leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(SpeakerResource::MetallbAdvertisements, set));
+    leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[]);
+    let labels = [("app", "dns")].into_iter().collect();
+    leaf.service_in(C1, "dns", Service { labels, ..load_balancer(Cluster, &[vip]) });
+    leaf.slice(C1, "dns", AddressFamily::Ipv4, &[endpoint("dns-0", "n1", true, true)]);
+    leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+    assert_eq!(leaf.node_view("n1").expected_vips, 1);
+    // With endpoints of its own, under policy Local.
+    leaf.service("web", Local, &[vip]).expect(vip, Down, Some(Reason::NoRoute), &[]);
+    leaf.kubernetes(C1, ClusterEvent::Services(Update::Gone(ServiceKey::new("default", "dns"))));
+    leaf.expect(vip, Down, Some(Reason::NoAnnouncer), &[]);
 }
 
 #[test]
@@ -351,7 +445,7 @@ fn routes_in_a_speakers_pool_can_be_orphans_unless_a_filter_hides_services() {
 fn a_peer_of_one_node_names_the_address_that_node_peers_from() {
     let peer = |selector: Selector| {
         let source = Some(V4.node(1));
-        SpeakerObject::MetallbPeer(MetallbPeer { node_selectors: [selector].into(), source })
+        SpeakerObject::MetallbPeer(MetallbPeer { node_selectors: [selector].into(), source, address: None })
     };
     let mut leaf = Scenario::new();
     for name in ["n1", "n2"] {

@@ -16,8 +16,8 @@ use srl_k8s_services::model::speaker::{
     SpeakerObject, SpeakerResource, StatusKey,
 };
 
-use crate::property::{NODES, address_of};
-use crate::scenario::{key, net};
+use crate::property::{NODES, OWN, address_of};
+use crate::scenario::{ip, key, net};
 
 const NAMES: [&str; 2] = ["a", "b"];
 const HOST_NAME: &str = "kubernetes.io/hostname";
@@ -95,10 +95,16 @@ fn metallb_peer() -> impl Strategy<Value = SpeakerObject> {
     let pinned = (0..NODES.len(), 0..4_usize).prop_map(|(node, which)| {
         let operator = Operator::In([Arc::from(NODES[node])].into());
         let requirement = Requirement { label: HOST_NAME.into(), operator };
-        MetallbPeer { node_selectors: [Selector([requirement].into())].into(), source: Some(address_of(node, which)) }
+        let node_selectors = [Selector([requirement].into())].into();
+        MetallbPeer { node_selectors, source: Some(address_of(node, which)), address: None }
     });
-    let any = selectors().prop_map(|node_selectors| MetallbPeer { node_selectors, source: None });
-    prop_oneof![any, pinned].prop_map(SpeakerObject::MetallbPeer)
+    let address = option::weighted(0.8, select(&OWN[..]).prop_map(ip));
+    let any = (selectors(), address).prop_map(|(node_selectors, address)| MetallbPeer {
+        node_selectors,
+        source: None,
+        address,
+    });
+    prop_oneof![3 => any, 1 => pinned].prop_map(SpeakerObject::MetallbPeer)
 }
 
 fn cilium_advertisement() -> impl Strategy<Value = SpeakerObject> {

@@ -24,7 +24,7 @@ use srl_k8s_services::model::view::{Change, ServiceView};
 
 use crate::cluster::{ClusterFacts, labeled, pools};
 use crate::facts::{LeafFacts, NeighborFact, RouteFact};
-use crate::plan::{Known, Plan, cluster_name, node_name, vrf_name};
+use crate::plan::{AGAIN, Known, Plan, cluster_name, node_name, vrf_name};
 use crate::rng::Rng;
 
 /// Longer than every hold time and every waiting time of the agent together.
@@ -64,6 +64,8 @@ pub(crate) struct Agent {
     clusters: Vec<ClusterFacts>,
     neighbors: BTreeMap<(String, IpAddr), NeighborFact>,
     failures: BTreeMap<FibKey, FibFault>,
+    /// Whether the first cluster is configured twice.
+    twice: bool,
     groups: Vec<Vec<IpAddr>>,
     /// The numbers of the first groups; every further group is numbered by its index.
     numbers: Vec<u64>,
@@ -88,6 +90,7 @@ impl Agent {
             clusters: vec![ClusterFacts::default(); clusters.len()],
             neighbors: BTreeMap::new(),
             failures: BTreeMap::new(),
+            twice: plan.twice,
             groups: Vec::new(),
             numbers: (0..32).collect(),
             asked: Inquiry::default(),
@@ -127,8 +130,10 @@ impl Agent {
         self.lose(SourceId::Ndk, was.ndk_lost, connect.ndk_lost);
         self.lose(SourceId::Gnmi, was.gnmi_lost, connect.gnmi_lost);
         for number in 0..clusters.len() {
-            let source = SourceId::Kubernetes(cluster_name(number).as_str().into());
-            self.lose(source, was.apis_lost.contains(&number), connect.apis_lost.contains(&number));
+            let (was, is) = (was.apis_lost.contains(&number), connect.apis_lost.contains(&number));
+            for name in self.names(number) {
+                self.lose(SourceId::Kubernetes(name), was, is);
+            }
         }
         let mut turns: Vec<usize> = (0..clusters.len() + 2).collect();
         self.order.shuffle(&mut turns);
@@ -454,13 +459,26 @@ impl Agent {
         }
     }
 
+    /// Returns the names that a cluster is configured under.
+    fn names(&self, number: usize) -> Vec<ClusterName> {
+        let again = (number == 0 && self.twice).then(|| AGAIN.into());
+        std::iter::once(cluster_name(number).as_str().into()).chain(again).collect()
+    }
+
     fn tell_cluster(&mut self, number: usize, event: ClusterEvent) {
-        self.tell(Event::Cluster(cluster_name(number).as_str().into(), event));
+        for name in self.names(number) {
+            self.tell(Event::Cluster(name, event.clone()));
+        }
+    }
+
+    fn tell_source(&mut self, number: usize, event: SourceEvent) {
+        for name in self.names(number) {
+            self.tell(Event::Source(SourceId::Kubernetes(name), event.clone()));
+        }
     }
 
     fn sync_cluster(&mut self, number: usize, facts: &ClusterFacts) {
-        let source = SourceId::Kubernetes(cluster_name(number).as_str().into());
-        self.tell(Event::Source(source.clone(), SourceEvent::Syncing));
+        self.tell_source(number, SourceEvent::Syncing);
         self.tell_cluster(number, ClusterEvent::Connected { version: Arc::from("v1.33.0"), caveat: None });
         for (resource, condition) in facts.resources.clone() {
             self.tell_cluster(number, ClusterEvent::SpeakerResource(resource, condition));
@@ -474,7 +492,7 @@ impl Agent {
         self.tell_cluster(number, ClusterEvent::Nodes(all(facts.nodes.clone())));
         self.tell_cluster(number, ClusterEvent::Services(all(facts.services.clone())));
         self.tell_cluster(number, ClusterEvent::EndpointSlices(all(facts.slices.clone())));
-        self.tell(Event::Source(source, SourceEvent::Synced));
+        self.tell_source(number, SourceEvent::Synced);
         self.clusters[number] = facts.clone();
     }
 
@@ -564,5 +582,6 @@ fn config(plan: &Plan) -> Config {
         Arc::new(ClusterConfig { enabled: true, source, rules })
     };
     let clusters = (0..plan.clusters.len()).map(|number| (cluster_name(number).as_str().into(), cluster(number)));
-    Config { clusters: clusters.collect(), ..Config::default() }
+    let again = plan.twice.then(|| (AGAIN.into(), cluster(0)));
+    Config { clusters: clusters.chain(again).collect(), ..Config::default() }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use srl_k8s_services::model::cluster::{
-    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, Node, Service, ServiceHints, SliceKey, TrafficPolicy,
+    AddressFamily, Endpoint, EndpointIdentity, EndpointSlice, Node, NodeUid, Service, ServiceHints, SliceKey,
+    TrafficPolicy,
 };
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::names::{NodeName, ServiceKey};
@@ -17,7 +18,7 @@ use srl_k8s_services::model::speaker::{
     SpeakerResource, StatusKey,
 };
 
-use crate::plan::{Kind, Known, NodeId, Plan, PodState, ServiceId, VipPlan, node_name, pool};
+use crate::plan::{Kind, Known, NodeId, Plan, PodState, ServiceId, VipPlan, leaf_name, node_name, peer_address, pool};
 use crate::state::State;
 
 const LABEL: &str = "bgp";
@@ -113,6 +114,7 @@ fn node(plan: &Plan, id: NodeId) -> Node {
         }
     }
     let mut object = Node {
+        uid: Some(NodeUid::of(&node_name(id))),
         exclude_label: node.excluded.map(Arc::from),
         network_unavailable: node.network_unavailable,
         labels: labels(if node.labeled { &[(LABEL, "yes")] } else { &[] }),
@@ -174,11 +176,21 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
         })),
         SpeakerResource::MetallbAdvertisements => {
             let node_selectors = narrowed.into_iter().collect();
+            let peers = plan.only_to.iter().flat_map(|leaf| [false, true].map(|v6| peer_name(*leaf, v6))).collect();
             one(SpeakerObject::MetallbAdvertisement(MetallbAdvertisement {
                 node_selectors,
+                peers,
                 lengths,
                 ..Default::default()
             }))
+        }
+        SpeakerResource::MetallbPeers if plan.only_to.is_some() => {
+            let all = (0..state.plan.leaves.len()).flat_map(|leaf| [(leaf, false), (leaf, true)]);
+            let peer = |(leaf, v6): (usize, bool)| {
+                let peer = MetallbPeer { address: Some(peer_address(leaf, v6)), ..MetallbPeer::default() };
+                (key(&peer_name(leaf, v6)), SpeakerObject::MetallbPeer(peer))
+            };
+            all.map(peer).collect()
         }
         SpeakerResource::MetallbPeers => one(SpeakerObject::MetallbPeer(MetallbPeer::default())),
         SpeakerResource::CiliumAdvertisements => {
@@ -209,6 +221,10 @@ fn objects(state: State<'_>, cluster: usize, resource: SpeakerResource) -> BTree
         }
         _ => BTreeMap::new(),
     }
+}
+
+fn peer_name(leaf: usize, v6: bool) -> Arc<str> {
+    format!("{}-{}", leaf_name(leaf), if v6 { "v6" } else { "v4" }).into()
 }
 
 /// Returns what running speakers report that they announce by BGP.

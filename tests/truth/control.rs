@@ -16,7 +16,8 @@ use crate::arp;
 use crate::facts::{LeafFacts, NeighborFact, RouteFact};
 use crate::fault::{Fault, StaticTo};
 use crate::plan::{
-    Kind, NodeId, Plan, PodState, Summary, all_pools, cluster_name, ip, leaf_name, net, node_name, vrf_name, vtep,
+    Kind, NodeId, Plan, PodState, Summary, all_pools, cluster_name, ip, leaf_name, net, node_name, peer_address,
+    vrf_name, vtep,
 };
 use crate::state::State;
 
@@ -303,6 +304,11 @@ fn local(state: State<'_>, leaf: usize, vrf: usize) -> (Table, Vec<IpNet>) {
             if state.plan.node(node).loopback && state.leaves(node).contains(&leaf) {
                 add(IpNet::from(state.plan.speaks_from(node, v6)), "static_route_mgr", STATIC, Hop::Via(address), true);
             }
+        }
+    }
+    if state.plan.clusters.iter().any(|cluster| cluster.only_to.is_some() && cluster.vrf == vrf) {
+        for v6 in [false, true] {
+            add(IpNet::from(peer_address(leaf, v6)), "net_inst_mgr", LOCAL, Hop::Own, false);
         }
     }
     for (cluster, plan) in state.plan.clusters.iter().enumerate() {

@@ -77,6 +77,7 @@ fn cluster(plan: &Plan, number: usize, two_vrfs: bool, rng: &mut Rng) -> Cluster
         shared: false,
         l2: false,
         unnumbered: false,
+        only_to: None,
         router,
         nodes: Vec::new(),
         services: Vec::new(),

@@ -1,5 +1,5 @@
 //! What only few fabrics have: VIPs announced by ARP and ND, externalIPs, Gateways, a mesh of clusters, unnumbered
-//! sessions. It is drawn from a random source of its own, so that everything else a seed draws stays as it is.
+//! sessions, VIPs for some peers only, a cluster configured twice. It is drawn from a random source of its own, so that everything else a seed draws stays as it is.
 
 use srl_k8s_services::model::config::Speaker;
 
@@ -30,10 +30,26 @@ pub(crate) fn add(plan: &mut Plan, seed: u64) {
             plan.steps[at].push(*rng.pick(&faults));
         }
     }
+    peers(plan, &mut Rng::new(seed ^ 0x6a09_e667_f3bc_c909));
     let rng = &mut Rng::new(seed ^ 0x2545_f491_4f6c_dd1d);
     for cluster in plan.clusters.iter_mut().filter(|cluster| cluster.l2) {
         draw_speaker_resources(cluster, rng);
     }
+}
+
+/// Draws whether MetalLB's nodes advertise VIPs to only one of the leaves that they speak with, and whether the first
+/// cluster is configured twice.
+fn peers(plan: &mut Plan, rng: &mut Rng) {
+    for cluster in &mut plan.clusters {
+        let apart = cluster.router.is_none() && !cluster.unnumbered && !cluster.l2;
+        let pair = cluster.nodes.iter().find(|node| node.peers.len() > 1).map(|node| node.peers.clone());
+        if let Some(pair) = pair.filter(|_| cluster.speaker == Speaker::Metallb && cluster.readable && apart)
+            && rng.chance(60)
+        {
+            cluster.only_to = Some(*rng.pick(&pair));
+        }
+    }
+    plan.twice = rng.chance(4);
 }
 
 /// Draws whether the speaker's resources show that its VIPs are answered for, and whether MetalLB's speakers show which

@@ -15,7 +15,7 @@ use crate::cluster::{self, ClusterFacts, service_key};
 use crate::control::{self, World};
 use crate::fault::Fault;
 use crate::plan::{
-    Kind, Known, NodeId, Plan, PodState, ServiceId, VipPlan, cluster_name, leaf_name, node_name, vrf_name,
+    AGAIN, Kind, Known, NodeId, Plan, PodState, ServiceId, VipPlan, cluster_name, leaf_name, node_name, vrf_name,
 };
 use crate::rng::Rng;
 use crate::state::State;
@@ -232,7 +232,11 @@ impl Held<'_> {
                         self.alarm(step, if as_last { &last } else { &seen }, id.kind, &alarm.text);
                     }
                 }
-                lost.extend((Truth::of(&seen.outcome) != Truth::All || as_last).then_some(about));
+                let again = Resource::Vip(AGAIN.into(), key.1.clone(), vip.address());
+                if Truth::of(&seen.outcome) != Truth::All || as_last {
+                    lost.push(about);
+                    lost.extend((self.plan.twice && service.0 == 0).then_some(again));
+                }
             }
         }
         self.alarms_for_several(step, state, leaf, agent, &lost);
@@ -468,7 +472,9 @@ impl Seen<'_> {
     /// this leaf has none; or whether the longest prefix that nodes announce is not the one that matches here.
     fn path_unused(&self) -> bool {
         let (nodes, prefixes) = self.intent();
-        let here: BTreeSet<NodeId> = nodes.iter().copied().filter(|node| self.is_planned_here(*node)).collect();
+        let only_to = self.state.plan.clusters[self.service.0].only_to;
+        let told = only_to.is_none_or(|only| only == self.leaf);
+        let here: BTreeSet<NodeId> = nodes.iter().copied().filter(|node| told && self.is_planned_here(*node)).collect();
         // The path to a node of this leaf is the one that crosses no other leaf.
         let direct = |branch: &&Branch| here.is_empty() || branch.leaf == leaf_name(self.leaf);
         let used: BTreeSet<usize> = self.outcome.0.iter().filter(direct).filter_map(Branch::host).collect();
@@ -476,9 +482,9 @@ impl Seen<'_> {
         let unused = wanted.iter().any(|node| !used.contains(&control::host_of(self.state, *node)));
         // The speaker's resources or the operator's configuration show which covering prefix is the speaker's.
         let cluster = &self.state.plan.clusters[self.service.0];
-        let told = |matched: IpNet| matched.addr() == self.vip.address() || cluster.readable || cluster.pool;
+        let is_speakers = |matched: IpNet| matched.addr() == self.vip.address() || cluster.readable || cluster.pool;
         let longest = prefixes.iter().max_by_key(|prefix| prefix.prefix_len());
-        unused || self.matched.is_none_or(|matched| longest != Some(&matched) || !told(matched))
+        unused || self.matched.is_none_or(|matched| longest != Some(&matched) || !is_speakers(matched))
     }
 
     /// Whether a person at this leaf's CLI, who also has what the cluster reports about itself, could determine the
@@ -530,7 +536,7 @@ impl fmt::Display for Matrix {
 /// Describes a plan in words, for people who investigate a failure.
 pub(crate) fn describe(plan: &Plan) -> String {
     let mut text = format!(
-        "{} leaves, stretched {}, host routes {}, prefer local {}, multipath {}, summary {:?}, default from {:?}, gateways {:?}\n",
+        "{} leaves, stretched {}, host routes {}, prefer local {}, multipath {}, summary {:?}, default from {:?}, gateways {:?}, twice {}\n",
         plan.leaves.len(),
         plan.stretched,
         plan.host_routes,
@@ -539,10 +545,11 @@ pub(crate) fn describe(plan: &Plan) -> String {
         plan.summary,
         plan.default_from,
         plan.leaves.iter().map(|leaf| leaf.gateways).collect::<Vec<_>>(),
+        plan.twice,
     );
     for (number, cluster) in plan.clusters.iter().enumerate() {
         text += &format!(
-            "{}: {:?} readable {} statuses {} narrowed {} aggregate {:?} vrf {} configured {} v4 {} v6 {} extended {} dynamic {} pool {} shared {} l2 {} unnumbered {} router {:?}\n",
+            "{}: {:?} readable {} statuses {} narrowed {} aggregate {:?} vrf {} configured {} v4 {} v6 {} extended {} dynamic {} pool {} shared {} l2 {} unnumbered {} only to {:?} router {:?}\n",
             cluster_name(number),
             cluster.speaker,
             cluster.readable,
@@ -559,6 +566,7 @@ pub(crate) fn describe(plan: &Plan) -> String {
             cluster.shared,
             cluster.l2,
             cluster.unnumbered,
+            cluster.only_to,
             cluster.router,
         );
         for (at, node) in cluster.nodes.iter().enumerate() {

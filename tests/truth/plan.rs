@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     /// The leaf that announces a default route to the world.
     pub(crate) default_from: Option<usize>,
     pub(crate) clusters: Vec<ClusterPlan>,
+    /// Whether the first cluster is configured under a second name as well.
+    pub(crate) twice: bool,
     /// What is broken, step by step. Before the first step and after the last, nothing is broken.
     pub(crate) steps: Vec<Vec<Fault>>,
 }
@@ -82,6 +84,8 @@ pub(crate) struct ClusterPlan {
     pub(crate) l2: bool,
     /// Whether sessions are between link-local addresses, which are then also the next-hops.
     pub(crate) unnumbered: bool,
+    /// The only leaf that VIPs are advertised to, although nodes speak BGP with others, too.
+    pub(crate) only_to: Option<usize>,
     /// The router on the nodes' subnet that they speak BGP with, if any; only that router then speaks BGP with its
     /// leaf.
     pub(crate) router: Option<Router>,
@@ -210,6 +214,15 @@ pub(crate) fn all_pools(v6: bool) -> IpNet {
 pub(crate) fn vtep(leaf: usize) -> IpAddr {
     ip(&format!("10.0.0.{}", leaf + 1))
 }
+
+/// Returns the address that a leaf has for sessions with nodes that name each of their leaves.
+pub(crate) fn peer_address(leaf: usize, v6: bool) -> IpAddr {
+    let leaf = leaf + 1;
+    ip(&if v6 { format!("fd00:fd::{leaf}") } else { format!("10.253.0.{leaf}") })
+}
+
+/// The second name of the first cluster.
+pub(crate) const AGAIN: &str = "c1-again";
 
 pub(crate) fn leaf_name(leaf: usize) -> String {
     format!("leaf{}", leaf + 1)

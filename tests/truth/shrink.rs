@@ -72,7 +72,8 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
     if plan.leaves.len() > 1 && !uses_leaf(plan, plan.leaves.len() - 1) {
         with(&|plan| _ = plan.leaves.pop());
     }
-    let off: [(bool, Change); 5] = [
+    let off: [(bool, Change); 6] = [
+        (plan.twice, |plan| plan.twice = false),
         (plan.summary.is_some(), |plan| plan.summary = None),
         (plan.default_from.is_some(), |plan| plan.default_from = None),
         (!plan.stretched, |plan| plan.stretched = true),
@@ -93,6 +94,9 @@ fn simpler_cluster(plan: &Plan, at: usize, with: Try<'_>) {
     let cluster = &plan.clusters[at];
     if cluster.unnumbered {
         with(&|plan| plan.clusters[at].unnumbered = false);
+    }
+    if cluster.only_to.is_some() {
+        with(&|plan| plan.clusters[at].only_to = None);
     }
     if cluster.pool {
         with(&|plan| plan.clusters[at].pool = false);
@@ -217,7 +221,8 @@ fn uses_leaf(plan: &Plan, leaf: usize) -> bool {
         }
         _ => false,
     };
-    plan.nodes().any(|node| plan.node(node).leaves.contains(&leaf))
+    plan.clusters.iter().any(|cluster| cluster.only_to == Some(leaf))
+        || plan.nodes().any(|node| plan.node(node).leaves.contains(&leaf))
         || plan.summary.is_some_and(|(on, _)| on == leaf)
         || plan.default_from == Some(leaf)
         || plan.steps.iter().flatten().any(of_fault)

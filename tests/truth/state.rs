@@ -149,6 +149,7 @@ impl State<'_> {
     pub(crate) fn sent(&self, node: NodeId, leaf: usize) -> Vec<(IpNet, bool, ServiceId)> {
         let stale = self.broken(Fault::Stale(node, leaf)) && self.instance(leaf, self.plan.clusters[node.0].vrf);
         if self.plan.clusters[node.0].l2
+            || self.plan.clusters[node.0].only_to.is_some_and(|only| only != leaf)
             || !self.peers(node).contains(&leaf)
             || !(self.established(node, leaf) || stale)
             || self.broken(Fault::Silent(node))

@@ -47,6 +47,7 @@ fn cluster(speaker: Speaker, nodes: Vec<NodePlan>, service: ServicePlan) -> Clus
         shared: false,
         l2: false,
         unnumbered: false,
+        only_to: None,
         router: None,
         nodes,
         services: vec![service],
@@ -459,6 +460,30 @@ fn an_external_ip_is_expected_only_of_speakers_that_announce_them() {
         cluster.services[0].external = true;
         let truth = if word.0 == OperState::Up { Truth::All } else { Truth::None };
         says(&fabric(1, cluster, &[]), word, truth);
+    }
+}
+
+#[test]
+fn a_vip_that_is_advertised_to_one_leaf_of_a_pair_is_not_missing_on_the_other() {
+    for (local, word) in [
+        (false, (OperState::Up, Some(Reason::NextHopUnmapped))),
+        (true, (OperState::Unknown, Some(Reason::NextHopUnmapped))),
+    ] {
+        let mut cluster = cluster(Speaker::Metallb, vec![node(&[0, 1])], service(local, &[0]));
+        (cluster.readable, cluster.only_to) = (true, Some(1));
+        says(&fabric(3, cluster.clone(), &[]), word, Truth::All);
+        says(&fabric(2, cluster, &[Fault::Evpn(0)]), (OperState::Down, Some(Reason::NoAnnouncer)), Truth::None);
+    }
+}
+
+#[test]
+fn a_cluster_that_is_configured_twice_does_not_conflict_with_itself() {
+    for local in [false, true] {
+        let mut plan = fabric(2, cluster(Speaker::Generic, vec![node(&[0]), node(&[1])], service(local, &[0, 1])), &[]);
+        plan.twice = true;
+        says(&plan, (OperState::Up, None), Truth::All);
+        let (matrix, _) = hold::hold(&plan, 1);
+        assert_eq!(matrix.words.len(), 1, "{matrix}");
     }
 }
 

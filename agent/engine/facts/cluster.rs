@@ -16,6 +16,7 @@ use super::node_sets::{NodeSet, NodeSetId, NodeSets, VipAnnouncement};
 use super::nodes::NodeEntry;
 use super::places::Places;
 use super::slab::Slab;
+use super::switch::Switch;
 use super::tally::{Contribution, Counted, VipCounts};
 use crate::engine::speakers::{self, Profile, SpeakerResources, Subject, profile};
 use crate::model::cluster::{EndpointSlice, Service, SliceKey};
@@ -140,6 +141,8 @@ pub(crate) struct Cluster {
     /// What the speaker's own resources say.
     pub(crate) resources: SpeakerResources,
     pub(crate) node_sets: NodeSets,
+    /// Addresses of switches that resources of the speaker name as peers.
+    pub(crate) peer_addresses: BTreeSet<IpAddr>,
     /// Prefixes that are VIPs of the cluster by configuration or by the speaker's resources: sorted, none inside
     /// another.
     pub(crate) pools: Box<[IpNet]>,
@@ -179,6 +182,7 @@ impl Cluster {
             claimed: FxHashMap::default(),
             resources: SpeakerResources::new(config.source.speaker),
             node_sets: NodeSets::default(),
+            peer_addresses: BTreeSet::new(),
             pools: Box::default(),
             same_api: BTreeSet::new(),
             version: None,
@@ -207,6 +211,7 @@ impl Cluster {
         }
         if config.source.speaker != self.config.source.speaker {
             self.resources = SpeakerResources::new(config.source.speaker);
+            self.peer_addresses = BTreeSet::new();
         }
         let configured = config.rules.fabric_addresses.keys();
         self.vacant = configured.filter(|name| !self.node_slots.contains_key(*name)).cloned().collect();
@@ -429,14 +434,15 @@ impl Cluster {
     }
 
     /// Fills every set of nodes that is in use. Returns the nodes that joined or left one.
-    pub(crate) fn fill_node_sets(&mut self) -> BTreeSet<u32> {
+    pub(crate) fn fill_node_sets(&mut self, switch: &Switch) -> BTreeSet<u32> {
         let announcements = self.services.iter().flat_map(|(_, entry)| &entry.announcements);
         let announcements = announcements.flat_map(VipAnnouncement::with_fallbacks);
         let mut used: BTreeSet<NodeSetId> = announcements.map(|announcement| announcement.node_set).collect();
         used.extend(self.tally.node_sets());
         self.node_sets.keep(&used);
         let eligible: Vec<_> = self.nodes.iter().filter(|(_, node)| node.excluded.is_none()).collect();
-        self.node_sets.fill(&self.resources, &eligible)
+        let instance = &self.config.rules.network_instance;
+        self.node_sets.fill(&self.resources, &eligible, |address| switch.has_address(instance, address))
     }
 
     /// Returns a set of nodes.
@@ -505,7 +511,7 @@ impl Cluster {
     /// Returns the figures of a node.
     pub(crate) fn figures(&self, slot: u32, node: &NodeEntry) -> Figures {
         let mut figures = node.own;
-        let member = |id: NodeSetId| self.node_set(id).is_some_and(|node_set| node_set.contains(slot));
+        let member = |id: NodeSetId| self.node_set(id).is_some_and(|node_set| node_set.expects(slot));
         self.tally.add_to(&mut figures, node, member);
         figures
     }

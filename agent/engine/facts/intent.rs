@@ -530,6 +530,9 @@ impl Facts {
         ) {
             dirty.all_orphans |= cluster.gather_pools();
         }
+        if resource == SpeakerResource::MetallbPeers {
+            cluster.peer_addresses = speakers::peer_addresses(&cluster.resources);
+        }
         dirty.announcements.all_of(id);
         dirty.nodes_changed(id);
         dirty.cluster(id);

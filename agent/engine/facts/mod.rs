@@ -133,7 +133,8 @@ impl Facts {
 
     /// Marks everything.
     pub(crate) fn everything(&self) -> Dirty {
-        let mut dirty = Dirty { all_orphans: true, ..Dirty::default() };
+        let node_sets = self.clusters.keys().copied().collect();
+        let mut dirty = Dirty { all_orphans: true, node_sets, ..Dirty::default() };
         self.clusters.keys().for_each(|id| dirty.cluster(*id));
         dirty
     }
@@ -164,7 +165,7 @@ impl Facts {
         }
         for id in std::mem::take(&mut dirty.node_sets) {
             if let Some(cluster) = clusters.get_mut(&id) {
-                let moved = cluster.fill_node_sets();
+                let moved = cluster.fill_node_sets(&self.switch);
                 dirty.nodes.extend(moved.into_iter().map(|slot| NodeId { cluster: id, slot }));
             }
         }

@@ -28,6 +28,8 @@ pub(crate) struct NodeSet {
     by: Arc<[ObjectKey]>,
     /// Eligible nodes in it, by slot, in order.
     pub(crate) members: Vec<u32>,
+    /// Members that are attached here and announce to other switches only, by slot, in order.
+    elsewhere: Vec<u32>,
     filled: bool,
     /// What the set makes expected of a route.
     expectation: Arc<Expectation>,
@@ -36,6 +38,16 @@ pub(crate) struct NodeSet {
 impl NodeSet {
     pub(crate) fn contains(&self, node: u32) -> bool {
         self.members.binary_search(&node).is_ok()
+    }
+
+    /// Returns whether a node is in it, and announces to this switch, too, if it is attached here.
+    pub(crate) fn expects(&self, node: u32) -> bool {
+        self.contains(node) && !self.is_elsewhere(node)
+    }
+
+    /// Returns whether a node in it is attached here and announces to other switches only.
+    pub(crate) fn is_elsewhere(&self, node: u32) -> bool {
+        self.elsewhere.binary_search(&node).is_ok()
     }
 
     pub(crate) fn expectation(&self) -> Arc<Expectation> {
@@ -137,8 +149,14 @@ impl NodeSets {
         self.ids.retain(|_, id| used.contains(id));
     }
 
-    /// Works out the members of every set; `eligible` is in order of slot. Returns the nodes that joined or left a set.
-    pub(crate) fn fill(&mut self, resources: &SpeakerResources, eligible: &[(u32, &NodeEntry)]) -> BTreeSet<u32> {
+    /// Works out the members of every set; `eligible` is in order of slot, and `is_own` tells this switch's addresses.
+    /// Returns the nodes that joined or left a set, or that announce here or elsewhere unlike before.
+    pub(crate) fn fill(
+        &mut self,
+        resources: &SpeakerResources,
+        eligible: &[(u32, &NodeEntry)],
+        is_own: impl Fn(IpAddr) -> bool,
+    ) -> BTreeSet<u32> {
         let mut moved = BTreeSet::new();
         self.sets.entry(EVERYONE).or_default();
         for (id, set) in &mut self.sets {
@@ -148,9 +166,17 @@ impl NodeSets {
             let members: Vec<u32> = selected.iter().map(|(slot, _)| *slot).collect();
             moved.extend(members.iter().filter(|slot| !set.contains(**slot)));
             moved.extend(set.members.iter().filter(|slot| members.binary_search(slot).is_err()));
-            set.members = members;
+            let passes_by = |(_, node): &&(u32, &NodeEntry)| {
+                node.location.place.is_attached() && speakers::passes_by(resources, &by, &node.node, &is_own)
+            };
+            let elsewhere: Vec<u32> = selected.iter().filter(passes_by).map(|(slot, _)| *slot).collect();
+            moved.extend(elsewhere.iter().filter(|slot| !set.is_elsewhere(**slot)));
+            moved.extend(set.elsewhere.iter().filter(|slot| elsewhere.binary_search(slot).is_err()));
+            (set.members, set.elsewhere) = (members, elsewhere);
             set.filled = true;
-            set.expectation = Arc::new(Expectation::of(selected.iter().copied()));
+            let here = |slot: u32| !set.is_elsewhere(slot);
+            set.expectation =
+                Arc::new(Expectation::of(selected.iter().map(|(slot, node)| (*slot, *node, here(*slot)))));
         }
         moved
     }

@@ -305,6 +305,8 @@ pub(crate) struct Expectation {
     pub(crate) announcers: u32,
     /// Announcers attached here, by slot: each of them should be among the next-hops.
     pub(crate) attached: Vec<u32>,
+    /// Announcers that are attached here and announce to other switches only, by slot: they are not expected here.
+    pub(crate) elsewhere: Vec<u32>,
     /// If none is attached: remote announcers, by slot, by the VTEPs they are behind, in order of these.
     pub(crate) remote: Vec<(Box<[IpAddr]>, Vec<u32>)>,
     /// If some are attached: VTEPs that remote announcers are behind, one for each group of them, in order.
@@ -318,15 +320,17 @@ pub(crate) struct Expectation {
 }
 
 impl Expectation {
-    /// Returns what a set of announcers makes expected.
-    pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry)>) -> Self {
+    /// Returns what a set of announcers makes expected; each with whether it announces to this switch if it is attached
+    /// here.
+    pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry, bool)>) -> Self {
         let mut expected = Self::default();
         let mut remote = BTreeMap::<Box<[IpAddr]>, Vec<u32>>::new();
         let (mut silent, mut unlocated) = (BTreeMap::new(), BTreeMap::new());
-        for (slot, node) in announcers {
+        for (slot, node, here) in announcers {
             expected.announcers += 1;
             match node.location.attachment() {
-                AttachmentState::Attached => expected.attached.push(slot),
+                AttachmentState::Attached if here => expected.attached.push(slot),
+                AttachmentState::Attached => expected.elsewhere.push(slot),
                 AttachmentState::Remote => remote.entry(node.location.vteps.as_slice().into()).or_default().push(slot),
                 AttachmentState::Unknown if node.location.place == Place::Silent => _ = silent.insert(&node.name, slot),
                 AttachmentState::Unknown => _ = unlocated.insert(&node.name, slot),
@@ -360,6 +364,7 @@ impl Expectation {
         let (silent, unlocated) = (rest(&self.silent), rest(&self.unlocated));
         Arc::new(Self {
             announcers: self.announcers,
+            elsewhere: self.elsewhere.clone(),
             remote: Vec::new(),
             beside: Vec::new(),
             unattached: sorted(&silent, &unlocated),
@@ -369,21 +374,34 @@ impl Expectation {
         })
     }
 
+    /// Returns whether no announcer announces to this switch or to one that this switch does not know.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.announcers as usize == self.elsewhere.len()
+    }
+
+    /// Returns whether a node is an announcer that is attached here, whichever switches it announces to.
+    fn is_attached(&self, slot: u32) -> bool {
+        [&self.attached, &self.elsewhere].iter().any(|slots| slots.binary_search(&slot).is_ok())
+    }
+
     fn is_unattached(&self, slot: u32) -> bool {
         self.unattached.binary_search(&slot).is_ok()
     }
 
-    /// Returns whether a node is an announcer that should be reached here, or may be.
+    /// Returns whether a node is an announcer that is not known to be only behind other leaves.
     pub(crate) fn concerns(&self, slot: u32) -> bool {
-        self.attached.binary_search(&slot).is_ok() || self.is_unattached(slot)
+        self.is_attached(slot) || self.is_unattached(slot)
     }
 
     /// Returns how many announcers are not among the nodes that next-hops lead to.
     pub(crate) fn absent(&self, places: &Places, reached: &BTreeSet<u32>) -> PlaceCounts {
-        let attached = reached.iter().filter(|slot| self.attached.binary_search(slot).is_ok()).count();
+        let attached = reached.iter().filter(|slot| self.is_attached(**slot)).count();
         let there = places.count(reached.iter().copied().filter(|slot| self.is_unattached(*slot)));
-        let all =
-            PlaceCounts { attached: self.attached.len(), silent: self.silent.len(), unlocated: self.unlocated.len() };
+        let all = PlaceCounts {
+            attached: self.attached.len() + self.elsewhere.len(),
+            silent: self.silent.len(),
+            unlocated: self.unlocated.len(),
+        };
         all.less(PlaceCounts { attached, ..there })
     }
 }

@@ -318,6 +318,11 @@ impl Switch {
         self.owned_by(route, ARP_ND_OWNER) || self.owned_by(route, INTERFACE_OWNER)
     }
 
+    /// Returns whether an address is one of the switch itself.
+    pub(crate) fn has_address(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
+        self.host(name, address).is_some_and(|route| self.owned_by(&route, INTERFACE_OWNER))
+    }
+
     /// Returns whether an address answers ARP or ND here.
     pub(crate) fn answers(&self, name: &NetworkInstanceName, address: IpAddr) -> bool {
         self.host(name, address).is_some_and(|route| self.owned_by(&route, ARP_ND_OWNER))

@@ -149,6 +149,7 @@ impl Facts {
             // Before the first sync all VIPs must be judged anyway, but nodes are located at once.
             let mut matters = host && addresses.contains_key(&prefix.addr());
             matters |= clusters.values().any(|cluster| cluster.has_transit_in(&prefix));
+            matters |= host && clusters.values().any(|cluster| cluster.peer_addresses.contains(&prefix.addr()));
             if judged && !matters {
                 matters = claims.any_inside(prefix, |_| true) || host && pooled(&prefix);
             }
@@ -167,6 +168,9 @@ impl Facts {
             for id in self.addresses.get(&prefix.addr()).cloned().unwrap_or_default() {
                 self.relocate(id, dirty);
             }
+            // The route may show that a peer of the speaker is this switch.
+            let peering = self.clusters_in(name).filter(|cluster| cluster.peer_addresses.contains(&prefix.addr()));
+            peering.for_each(|cluster| dirty.nodes_changed(cluster.id));
             if self.clusters_in(name).any(|cluster| cluster.pools_hold(prefix.addr())) {
                 dirty.orphans.insert(RouteKey { network_instance: name.clone(), prefix });
             }

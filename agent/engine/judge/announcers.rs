@@ -1,7 +1,7 @@
 //! Determines who announces a VIP: the union over the services of the cluster that carry it, each by the speaker's
 //! rules, its resources, and what the speakers themselves report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (
     let owners = cluster.at_address(vip);
     if !owners.is_empty() {
         let nodes = owners.iter().filter_map(|slot| Some((*slot, cluster.nodes.get(*slot)?)));
+        let nodes = nodes.map(|(slot, node)| (slot, node, true));
         return (Counted::Nodes(Box::default()), Arc::new(Expectation::of(nodes)));
     }
     world.shared.announcers(cluster, vip, || union(world, cluster, vip))
@@ -49,11 +50,17 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
     let assigned = cluster.carrying(vip).filter(|entry| entry.is_assigned(vip));
     let namespaces: BTreeSet<&str> = assigned.map(|entry| &*entry.key.namespace).collect();
     let counts = |entry: &&ServiceEntry| namespaces.is_empty() || namespaces.contains(&*entry.key.namespace);
-    let (mut whole, mut some) = (BTreeSet::new(), BTreeSet::new());
+    let mut whole = BTreeSet::new();
+    // Each with whether it announces to this switch if it is attached here.
+    let mut some = BTreeMap::<u32, bool>::new();
     for entry in cluster.carrying(vip).filter(counts) {
-        match announcers_for(world, cluster, entry, vip).0 {
-            Announcers::Set(id) => drop(whole.insert(id)),
-            Announcers::Nodes(nodes) => some.extend(nodes),
+        match announcers_for(world, cluster, entry, vip) {
+            (Announcers::Set(id), _) => drop(whole.insert(id)),
+            (Announcers::Nodes(nodes), announcement) => {
+                let set = announcement.and_then(|announcement| cluster.node_set(announcement.node_set));
+                let here = |slot| set.is_none_or(|set| !set.is_elsewhere(slot));
+                nodes.into_iter().for_each(|slot| *some.entry(slot).or_default() |= here(slot));
+            }
         }
     }
     // The members of every set are eligible nodes.
@@ -63,16 +70,19 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
     if whole.len() == 1
         && let Some(id) = whole.first().copied()
         && let Some(node_set) = cluster.node_set(id)
-        && some.iter().all(|slot| node_set.contains(*slot))
+        && some.iter().all(|(slot, here)| node_set.contains(*slot) && *here != node_set.is_elsewhere(*slot))
     {
         return (Counted::NodeSet(id), node_set.expectation());
     }
     let node_sets = whole.into_iter().filter_map(|id| cluster.node_set(id));
-    some.extend(node_sets.flat_map(|node_set| &node_set.members));
-    let nodes: Vec<(u32, &NodeEntry)> =
-        some.into_iter().filter_map(|slot| Some((slot, cluster.nodes.get(slot)?))).collect();
+    for node_set in node_sets {
+        let members = node_set.members.iter().copied();
+        members.for_each(|slot| *some.entry(slot).or_default() |= !node_set.is_elsewhere(slot));
+    }
+    let nodes: Vec<(u32, &NodeEntry, bool)> =
+        some.into_iter().filter_map(|(slot, here)| Some((slot, cluster.nodes.get(slot)?, here))).collect();
     let expectation = Arc::new(Expectation::of(nodes.iter().copied()));
-    (Counted::Nodes(nodes.iter().map(|(slot, _)| (*slot, false)).collect()), expectation)
+    (Counted::Nodes(nodes.iter().filter(|(.., here)| *here).map(|(slot, ..)| (*slot, false)).collect()), expectation)
 }
 
 /// Returns the prefix that the VIP is announced as for one service, unless that is a host prefix.
@@ -203,6 +213,13 @@ fn computed(
         true => Announcers::Set(node_set),
         false => Announcers::Nodes(BTreeSet::new()),
     }
+}
+
+/// Returns why no node announces a VIP here, if all announcers are attached here and announce to other switches only.
+pub(crate) fn elsewhere(cluster: &Cluster, entry: &ServiceEntry, vip: IpAddr) -> Option<Arc<str>> {
+    let mut tiers = entry.announcement(vip)?.with_fallbacks();
+    let node_set = tiers.find_map(|tier| cluster.node_set(tier.node_set).filter(|set| !set.members.is_empty()))?;
+    speakers::goes_elsewhere(&cluster.resources, node_set.by()).map(Arc::from)
 }
 
 /// Returns why nobody announces a VIP, if an annotation or a resource of the speaker prevents it.

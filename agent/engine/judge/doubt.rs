@@ -126,7 +126,7 @@ impl NextHops<'_> {
             return !rival.at_vtep(leaf).is_empty() || elsewhere.any(is_stray);
         }
         let (_, expectation) = announcers(self.world, rival, self.vip);
-        let here = expectation.attached.iter().chain(&expectation.silent);
+        let here = expectation.attached.iter().chain(&expectation.elsewhere).chain(&expectation.silent);
         let mut here = here.filter_map(|slot| rival.nodes.get(*slot));
         !expectation.unlocated.is_empty() || here.any(is_stray)
     }

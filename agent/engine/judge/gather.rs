@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::announcers::{aggregate, announcers, silence};
+use super::announcers::{aggregate, announcers, elsewhere, silence};
 use super::carriers::UnknownEndpoints;
 use super::evidence::{Evidence, Gate, Matched, World};
 use super::l2;
@@ -86,6 +86,8 @@ pub(crate) fn gather(
     let expectation = by_what_is_heard(world, cluster, &announcers, &hops);
     if expectation.announcers == 0 {
         evidence.silence = silence(cluster, entry, vip);
+    } else if expectation.is_nobodys() {
+        evidence.silence = elsewhere(cluster, entry, vip);
     }
     evidence.hops = judge.hops(evidence.route.as_ref(), &expectation);
     evidence.expectation = expectation;

@@ -160,9 +160,12 @@ impl NextHops<'_> {
     pub(super) fn is_mixed(&self, hop: IpAddr) -> bool {
         let idle = |cluster: &Cluster, serves: bool| {
             let behind = cluster.at_vtep(hop);
-            !serves
-                && !behind.is_empty()
-                && match announcers(self.world, cluster, self.vip).0 {
+            if serves || behind.is_empty() {
+                return false;
+            }
+            let (counted, expectation) = announcers(self.world, cluster, self.vip);
+            expectation.elsewhere.iter().any(|slot| behind.contains(slot))
+                || match counted {
                     Counted::NodeSet(id) => {
                         cluster.node_set(id).is_some_and(|set| behind.iter().any(|slot| set.contains(*slot)))
                     }

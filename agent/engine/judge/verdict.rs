@@ -92,7 +92,7 @@ fn is_kept(evidence: &Evidence, hop: &Hop) -> bool {
 }
 
 fn nobody_announces(evidence: &Evidence) -> bool {
-    evidence.expectation.announcers == 0 && evidence.route.is_none()
+    evidence.expectation.is_nobodys() && evidence.route.is_none()
 }
 
 fn stands_elsewhere(evidence: &Evidence) -> bool {

@@ -8,7 +8,7 @@
 //!
 //! In a cluster with neither pools nor advertisements, addresses come from elsewhere, and nobody is restricted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -81,10 +81,7 @@ pub(super) fn rule(resources: &SpeakerResources, subject: Subject<'_>) -> Rule {
 /// rejects such advertisements as a whole, and keeps those it had.
 pub(super) fn selects(resources: &SpeakerResources, by: &[ObjectKey], node: &Node) -> bool {
     let label = |name: &str| node.labels.get(name);
-    let named = by.iter().filter_map(|key| match resources.object(MetallbAdvertisements, key)? {
-        SpeakerObject::MetallbAdvertisement(advertisement) => Some(advertisement),
-        _ => None,
-    });
+    let named = by.iter().filter_map(|key| advertisement(resources, key));
     let selecting: Vec<_> = named.filter(|advertisement| any(&advertisement.node_selectors, label)).collect();
     let conflicting = |one: &&MetallbAdvertisement| selecting.iter().any(|other| conflict(one, other));
     !selecting.iter().any(conflicting) && selecting.iter().any(|advertisement| goes_out(resources, advertisement, node))
@@ -102,10 +99,47 @@ fn conflict(one: &MetallbAdvertisement, other: &MetallbAdvertisement) -> bool {
 /// Returns whether a peer that the advertisement goes to is one of the node's.
 fn goes_out(resources: &SpeakerResources, advertisement: &MetallbAdvertisement, node: &Node) -> bool {
     let mut peers = peers(resources).peekable();
-    let named = |key: &ObjectKey| advertisement.peers.is_empty() || advertisement.peers.contains(&key.name);
     let label = |name: &str| node.labels.get(name);
     // If no peer is known, sessions come from elsewhere.
-    peers.peek().is_none() || peers.any(|(key, peer)| named(key) && any(&peer.node_selectors, label))
+    peers.peek().is_none() || peers.any(|(key, peer)| goes_to(advertisement, key) && any(&peer.node_selectors, label))
+}
+
+fn goes_to(advertisement: &MetallbAdvertisement, peer: &ObjectKey) -> bool {
+    advertisement.peers.is_empty() || advertisement.peers.contains(&peer.name)
+}
+
+fn advertisement<'a>(resources: &'a SpeakerResources, key: &ObjectKey) -> Option<&'a MetallbAdvertisement> {
+    match resources.object(MetallbAdvertisements, key)? {
+        SpeakerObject::MetallbAdvertisement(advertisement) => Some(advertisement),
+        _ => None,
+    }
+}
+
+/// Returns whether the advertisements go only to peers of the node that are other switches. That is known only if
+/// another peer of the node is this one: otherwise, the leaf may have the address of a peer without showing it.
+pub(super) fn passes_by(
+    resources: &SpeakerResources,
+    by: &[ObjectKey],
+    node: &Node,
+    is_own: impl Fn(IpAddr) -> bool,
+) -> bool {
+    let label = |name: &str| node.labels.get(name);
+    let of_node: Vec<_> = peers(resources).filter(|(_, peer)| any(&peer.node_selectors, label)).collect();
+    if !of_node.iter().any(|(_, peer)| peer.address.is_some_and(&is_own)) {
+        return false;
+    }
+    let named = by.iter().filter_map(|key| advertisement(resources, key));
+    let mut selecting = named.filter(|advertisement| any(&advertisement.node_selectors, label));
+    let here = |advertisement: &MetallbAdvertisement| {
+        let mut peers = of_node.iter().filter(|(key, _)| goes_to(advertisement, key));
+        peers.any(|(_, peer)| peer.address.is_none_or(&is_own))
+    };
+    !selecting.any(here)
+}
+
+/// Returns the addresses of all peers.
+pub(super) fn peer_addresses(resources: &SpeakerResources) -> BTreeSet<IpAddr> {
+    peers(resources).filter_map(|(_, peer)| peer.address).collect()
 }
 
 /// Returns the addresses that the node speaks from according to peers for this node alone.

@@ -24,6 +24,7 @@ mod resources;
 
 pub(crate) use resources::{Rule, SpeakerResources, Subject};
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::model::cluster::{Endpoint, Node, Service, ServiceHints, TrafficPolicy};
@@ -293,8 +294,43 @@ pub(crate) fn selects(resources: &SpeakerResources, by: &[ObjectKey], name: &Nod
     }
 }
 
+/// Returns whether a node that these objects select announces to other switches only, although it has a session with
+/// this one.
+pub(crate) fn passes_by(
+    resources: &SpeakerResources,
+    by: &[ObjectKey],
+    node: &Node,
+    is_own: impl Fn(IpAddr) -> bool,
+) -> bool {
+    match resources.speaker() {
+        Speaker::Metallb if !by.is_empty() => metallb::passes_by(resources, by, node, is_own),
+        _ => false,
+    }
+}
+
+/// Returns the addresses of switches that resources name as peers.
+pub(crate) fn peer_addresses(resources: &SpeakerResources) -> BTreeSet<IpAddr> {
+    match resources.speaker() {
+        Speaker::Metallb => metallb::peer_addresses(resources),
+        Speaker::Cilium | Speaker::Calico | Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => {
+            BTreeSet::new()
+        }
+    }
+}
+
+/// Returns why no node announces a VIP here: the objects that select its announcers, all of which announce to other
+/// switches only.
+pub(crate) fn goes_elsewhere(resources: &SpeakerResources, by: &[ObjectKey]) -> Option<String> {
+    selecting(resources, by).map(|names| format!("{names} goes to BGPPeers that are other switches, not to this one"))
+}
+
 /// Returns why a set of nodes has no members: the objects that select none.
 pub(crate) fn selects_none(resources: &SpeakerResources, by: &[ObjectKey]) -> Option<String> {
+    selecting(resources, by).map(|names| format!("{names} selects no node that may announce"))
+}
+
+/// Names objects that select nodes.
+fn selecting(resources: &SpeakerResources, by: &[ObjectKey]) -> Option<String> {
     let kind = match resources.speaker() {
         Speaker::Metallb => "BGPAdvertisement",
         Speaker::Cilium => "CiliumBGPPeerConfig",
@@ -303,7 +339,7 @@ pub(crate) fn selects_none(resources: &SpeakerResources, by: &[ObjectKey]) -> Op
     let names: Vec<String> = by.iter().take(4).map(ToString::to_string).collect();
     let more = by.len() - names.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    (!by.is_empty()).then(|| format!("{kind} {}{more} selects no node that may announce", names.join(", ")))
+    (!by.is_empty()).then(|| format!("{kind} {}{more}", names.join(", ")))
 }
 
 /// Returns the addresses that a node speaks from according to the speaker's resources.

@@ -78,6 +78,7 @@ pub(super) struct BgpPeer {
     #[serde(default, deserialize_with = "bounded::list")]
     pub(super) node_selectors: Option<Vec<LabelSelector>>,
     pub(super) source_address: Option<String>,
+    pub(super) peer_address: Option<String>,
 }
 
 /// cilium.io CiliumLoadBalancerIPPool.

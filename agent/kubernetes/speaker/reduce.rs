@@ -255,11 +255,12 @@ impl Reader<'_> {
     }
 
     fn metallb_peer(&mut self, spec: objects::BgpPeer) -> MetallbPeer {
-        let source = spec.source_address.filter(|address| !address.is_empty());
-        MetallbPeer {
-            node_selectors: self.selectors(spec.node_selectors),
-            source: source.and_then(|address| self.address(&address)),
-        }
+        let mut read = |address: Option<String>| {
+            let address = address.filter(|address| !address.is_empty());
+            address.and_then(|address| self.address(&address))
+        };
+        let (source, address) = (read(spec.source_address), read(spec.peer_address));
+        MetallbPeer { node_selectors: self.selectors(spec.node_selectors), source, address }
     }
 
     fn cilium_advertisement(&mut self, spec: objects::CiliumAdvertisements) -> CiliumAdvertisement {

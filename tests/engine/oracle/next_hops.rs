@@ -22,7 +22,7 @@ pub(super) enum Flow {
 }
 
 impl<'a> Oracle<'a> {
-    /// Returns the attached announcers. While gNMI does not report neighbors and no node is known to be attached,
+    /// Returns the attached announcers that do not announce to other switches only. While gNMI does not report neighbors and no node is known to be attached,
     /// returns those whose address is a next-hop, which are reached directly.
     pub(super) fn attached_announcers(
         &self,
@@ -30,9 +30,9 @@ impl<'a> Oracle<'a> {
         vip: IpAddr,
         installed: &BTreeSet<IpAddr>,
     ) -> Vec<&'a NodeName> {
-        let announcers = self.announcers(cluster, vip);
-        let attached: Vec<_> =
-            announcers.iter().copied().filter(|node| !self.attached(cluster, node).is_empty()).collect();
+        let (announcers, passing) = (self.announcers(cluster, vip), self.passing_by(cluster, vip));
+        let here = |node: &&NodeName| !self.attached(cluster, node).is_empty() && !passing.contains(*node);
+        let attached: Vec<_> = announcers.iter().copied().filter(here).collect();
         if !attached.is_empty() || self.gnmi_heard() {
             return attached;
         }
@@ -68,8 +68,8 @@ impl<'a> Oracle<'a> {
             return attached.into_iter().flat_map(expect).collect();
         }
         let partner_here = self.neighbors_of(cluster).filter(|other| share(cluster, *other)).any(|other| {
-            let announcers = self.announcers(other, vip);
-            announcers.iter().any(|node| !self.attached(other, node).is_empty())
+            let (announcers, passing) = (self.announcers(other, vip), self.passing_by(other, vip));
+            announcers.difference(&passing).any(|node| !self.attached(other, node).is_empty())
         });
         let flows = route.map(|route| self.flows(subject, route)).unwrap_or_default();
         let all_may = !flows.is_empty() && flows.values().all(|flow| *flow == Flow::MayServe);
@@ -103,7 +103,8 @@ impl<'a> Oracle<'a> {
         let (mut elsewhere, mut alone, mut unplaced) = (0, 0, 0);
         for other in self.with_endpoints(subject).map(|subject| subject.cluster.name).collect::<BTreeSet<_>>() {
             let other = self.clusters().find(|cluster| cluster.name == other).expect("a cluster");
-            let here = self.attached_announcers(other, subject.vip, &route.next_hops);
+            let mut here = self.attached_announcers(other, subject.vip, &route.next_hops);
+            here.extend(self.passing_by(other, subject.vip));
             for node in self.announcers(other, subject.vip) {
                 if route.next_hops.iter().any(|hop| self.leads_to(other, node, hop)) {
                 } else if here.contains(&node) {

@@ -96,7 +96,7 @@ impl<'a> Oracle<'a> {
     /// ARP or ND.
     fn announcers_of_vip(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
         match self.by_sessions(cluster, vip) {
-            true => self.announcers(cluster, vip),
+            true => self.announcers(cluster, vip).difference(&self.passing_by(cluster, vip)).copied().collect(),
             false => BTreeSet::new(),
         }
     }

@@ -80,8 +80,9 @@ impl<'a> Oracle<'a> {
         distinct(self.usable_endpoints(subject).into_iter().filter(here))
     }
 
-    /// Returns the nodes that should announce the VIP for this service, by the rules of the speaker.
-    fn announcers_for(&self, subject: Subject<'a>) -> BTreeSet<&'a NodeName> {
+    /// Returns the nodes that should announce the VIP for this service, by the rules of the speaker, and the length of
+    /// the prefix that they announce if several lengths are announced.
+    fn announcers_for(&self, subject: Subject<'a>) -> (Option<u8>, BTreeSet<&'a NodeName>) {
         let Subject { cluster, service, vip, .. } = subject;
         let speaker = cluster.config.source.speaker;
         let hints = &service.hints;
@@ -94,16 +95,17 @@ impl<'a> Oracle<'a> {
             Speaker::Metallb | Speaker::KubeVip => (false, true),
             Speaker::Calico | Speaker::Generic => (false, false),
         };
+        let nobody = (None, BTreeSet::new());
         if self.is_of_l2_class(subject) {
-            return BTreeSet::new();
+            return nobody;
         }
         let balancer = service.load_balancer && service.ingress.contains(&vip);
         let external = service.external_ips.contains(&vip);
         if (balancer || external) && (!balancer || balancer_hidden) && (!external || external_hidden) {
-            return BTreeSet::new();
+            return nobody;
         }
         if let (Speaker::KubeVip, Some(host)) = (speaker, &hints.kube_vip_host) {
-            return cluster.world.nodes.keys().filter(|node| *node == host).collect();
+            return (None, cluster.world.nodes.keys().filter(|node| *node == host).collect());
         }
         let proxied = speaker == Speaker::Cilium && hints.cilium_proxy;
         let route = self.longest(&cluster.config.rules.network_instance, vip);
@@ -156,27 +158,56 @@ impl<'a> Oracle<'a> {
             announcing.map(|(name, _)| name).collect()
         };
         // Flows follow the longest prefix that anybody announces.
-        let mut by_length = self.lengths(subject).into_iter().map(announcing);
-        by_length.find(|nodes| !nodes.is_empty()).unwrap_or_default()
+        let mut by_length = self.lengths(subject).into_iter().map(|length| (length, announcing(length)));
+        by_length.find(|(_, nodes)| !nodes.is_empty()).unwrap_or(nobody)
+    }
+
+    /// Returns the announcers that are attached here, but announce the VIP to other switches only: the speaker has this
+    /// leaf as a peer of theirs, and no service that carries the VIP is advertised to it.
+    pub(super) fn passing_by(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
+        if !self.nodes_at(cluster, vip).is_empty() {
+            return BTreeSet::new();
+        }
+        let (mut here, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
+        for subject in self.owning(cluster, vip) {
+            let (length, nodes) = self.announcers_for(subject);
+            for name in nodes.into_iter().filter(|name| !self.attached(cluster, name).is_empty()) {
+                let node = &cluster.world.nodes[name];
+                let advertised = excluded_by(cluster.config, node).is_none()
+                    && self.may_announce(subject, name, node, true, length)
+                    && self.advertised_elsewhere(subject, node, length);
+                if advertised {
+                    elsewhere.insert(name)
+                } else {
+                    here.insert(name)
+                };
+            }
+        }
+        elsewhere.difference(&here).copied().collect()
     }
 
     /// Returns the union over the services of the cluster that carry the VIP.
     pub(super) fn announcers(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
-        let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip).peekable();
+        let mut carriers = self.subjects(cluster).filter(|subject| subject.vip == vip);
         // A node's own address is reached by that node's route.
         let owners = self.nodes_at(cluster, vip);
-        if !owners.is_empty() && carriers.peek().is_some() {
+        if !owners.is_empty() && carriers.next().is_some() {
             return owners;
         }
+        self.owning(cluster, vip).into_iter().flat_map(|subject| self.announcers_for(subject).1).collect()
+    }
+
+    /// Returns the services that carry the VIP and decide who announces it.
+    fn owning(&self, cluster: Cluster<'a>, vip: IpAddr) -> Vec<Subject<'a>> {
         // The owners of a load balancer's VIP are the namespaces with a service that has it in its status; what others
         // put into externalIPs is none of its business.
-        let carriers: Vec<Subject<'a>> = carriers.collect();
+        let carriers: Vec<Subject<'a>> = self.subjects(cluster).filter(|subject| subject.vip == vip).collect();
         let in_status =
             |subject: &Subject<'a>| subject.service.load_balancer && subject.service.ingress.contains(&subject.vip);
         let owners: BTreeSet<_> =
             carriers.iter().filter(|subject| in_status(subject)).map(|subject| &subject.key.namespace).collect();
         let of_owner = |subject: &Subject<'a>| owners.is_empty() || owners.contains(&subject.key.namespace);
-        carriers.into_iter().filter(of_owner).flat_map(|subject| self.announcers_for(subject)).collect()
+        carriers.into_iter().filter(of_owner).collect()
     }
 }
 

@@ -216,6 +216,30 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Returns whether a peer of the node is this leaf, and every advertisement for the VIP, of this length and from the
+    /// node, goes only to peers that are not.
+    pub(super) fn advertised_elsewhere(&self, subject: Subject<'a>, node: &Node, length: Option<u8>) -> bool {
+        let Cluster { config, world, .. } = subject.cluster;
+        if config.source.speaker != Speaker::Metallb {
+            return false;
+        }
+        let mut about = metallb_about(&world.speaker, subject).unwrap_or_default();
+        about.retain(|one| length.is_none_or(|length| metallb_length(one, subject.vip) == length));
+        about.retain(|one| any(&one.node_selectors, &node.labels));
+        let mut peers = metallb_peers(&world.speaker).unwrap_or_default();
+        peers.retain(|(_, peer)| any(&peer.node_selectors, &node.labels));
+        let own = |address: IpAddr| {
+            let route = self.world.host_route(&config.rules.network_instance, address);
+            route.and_then(|route| self.world.owner(route)) == Some("net_inst_mgr")
+        };
+        let goes = |one: &MetallbAdvertisement, key: &ObjectKey| one.peers.is_empty() || one.peers.contains(&key.name);
+        let may_reach = |one: &&MetallbAdvertisement| {
+            peers.iter().any(|(key, peer)| goes(one, key) && peer.address.is_none_or(own))
+        };
+        let peers_here = peers.iter().any(|(_, peer)| peer.address.is_some_and(own));
+        peers_here && !about.is_empty() && !about.iter().any(may_reach)
+    }
+
     /// Returns whether resources let the node announce the VIP, as a prefix of this length.
     pub(super) fn may_announce(
         &self,

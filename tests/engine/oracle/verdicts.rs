@@ -100,7 +100,7 @@ impl<'a> Oracle<'a> {
                 _ => Down,
             };
             // 6
-            if announcers.is_empty() {
+            if announcers.is_subset(&self.passing_by(cluster, vip)) {
                 return (missing, Some(Reason::NoAnnouncer));
             }
             // 7

@@ -126,6 +126,7 @@ spec:
     let expected = MetallbPeer {
         node_selectors: [Selector([label_in("kubernetes.io/hostname", &["cluster1"])].into())].into(),
         source: Some("192.168.1.11".parse().expect("an address")),
+        address: Some("192.168.1.1".parse().expect("an address")),
     };
     assert!(!format!("{value:?}").contains("secret"));
     assert_eq!((value, faults), (Some(SpeakerObject::MetallbPeer(expected)), 0));
