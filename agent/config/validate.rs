@@ -109,7 +109,7 @@ fn source(leaves: &mut Leaves<'_>) -> Source {
         label_selector: label_selector(leaves),
         include_external_ips: leaves.flag("include-external-ips"),
         node_address_annotation: qualified_name(leaves, "node-address-annotation"),
-        node_labels: speaker.selects_by_labels(),
+        node_labels: speaker.selects_nodes(),
     }
 }
 

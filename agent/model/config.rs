@@ -193,6 +193,11 @@ impl Speaker {
         matches!(self, Self::Metallb | Self::Cilium)
     }
 
+    /// Returns whether resources of this speaker select nodes by labels.
+    pub fn selects_nodes(self) -> bool {
+        self.selects_by_labels() || self == Self::Calico
+    }
+
     /// Returns whether the speaker announces `spec.externalIPs`, and not only the addresses of load balancers.
     pub fn announces_external_ips(self) -> bool {
         !matches!(self, Self::Metallb | Self::KubeVip)

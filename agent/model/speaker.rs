@@ -75,6 +75,8 @@ resources! {
     CiliumNodes = "ciliumbgpnodeconfigs" of Cilium in &[CILIUM];
     /// Which ranges are announced.
     CalicoConfigurations = "bgpconfigurations" of Calico in &[CALICO, CALICO_STORE];
+    /// Which nodes speak BGP with whom.
+    CalicoPeers = "bgppeers" of Calico in &[CALICO, CALICO_STORE];
     /// Addresses Calico assigns.
     CalicoPools = "ippools" of Calico in &[CALICO, CALICO_STORE];
     /// Which pools' addresses a node answers ARP and ND for.
@@ -195,6 +197,8 @@ pub enum SpeakerObject {
     CiliumL2Policy(CiliumL2Policy),
     /// BGPConfiguration of Calico.
     CalicoConfiguration(CalicoConfiguration),
+    /// BGPPeer of Calico.
+    CalicoPeer(CalicoPeer),
 }
 
 /// Addresses that a speaker assigns.
@@ -320,6 +324,17 @@ pub struct CalicoConfiguration {
     pub external: Box<[IpNet]>,
     /// Whether `serviceLoadBalancerAggregation` is not Disabled.
     pub aggregation: bool,
+}
+
+/// A BGPPeer of Calico that is an address, not a set of nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CalicoPeer {
+    /// `node`: the one node that speaks with it; `None` for all that the selector selects.
+    pub node: Option<Arc<str>>,
+    /// `nodeSelector`; `None` if it cannot be read, so that any node may speak with it.
+    pub node_selector: Option<Selector>,
+    /// `peerIP`, without its port; `None` if it cannot be read.
+    pub address: Option<IpAddr>,
 }
 
 /// Prefix lengths that addresses are announced with; `None` for host prefixes.

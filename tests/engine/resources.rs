@@ -4,21 +4,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use srl_k8s_services::model::cluster::TrafficPolicy::{Cluster, Local};
+use srl_k8s_services::model::cluster::TrafficPolicy::{self, Cluster, Local};
 use srl_k8s_services::model::cluster::{AddressFamily, Node, Service};
 use srl_k8s_services::model::config::Speaker;
 use srl_k8s_services::model::event::{ClusterEvent, Event, SwitchEvent, Update};
 use srl_k8s_services::model::names::ServiceKey;
-use srl_k8s_services::model::selector::{Operator, Requirement, Selector};
+use srl_k8s_services::model::selector::{Labels, Operator, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
-    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices, Lengths,
-    MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource, StatusKey,
+    CalicoConfiguration, CalicoPeer, CiliumAdvertisement, CiliumCluster, CiliumNode, CiliumPeer, CiliumServices,
+    Lengths, MetallbAdvertisement, MetallbPeer, ObjectKey, Pool, ResourceState, SpeakerObject, SpeakerResource,
+    StatusKey,
 };
 use srl_k8s_services::model::switch::{Neighbor, SessionState};
-use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Up};
+use srl_k8s_services::model::verdict::OperState::{Degraded, Down, Unknown, Up};
 use srl_k8s_services::model::verdict::{AddressSource, Reason};
 
-use crate::scenario::{BGP, C1, Family, Scenario, VRF, cluster_config, endpoint, ip, load_balancer, net, vtep};
+use crate::scenario::{
+    BGP, BGP_EVPN, C1, Family, Scenario, VRF, cluster_config, endpoint, ip, load_balancer, net, vtep,
+};
 
 const V4: Family = Family::V4;
 const HOST_NAME: &str = "kubernetes.io/hostname";
@@ -561,4 +564,95 @@ fn a_shared_vip_is_announced_by_the_union_of_nodes_its_services_select() {
     leaf.service_in(C1, "web", of_app("a")).nodes(&["n1"]);
     leaf.service_in(C1, "api", of_app("b")).ready("api", &["n2"]).nodes(&["n1", "n2"]);
     assert_eq!(leaf.counts(), (1, 1));
+}
+
+/// A leaf without nodes of a Calico cluster. r1 and r2, behind leaves 1 and 2, speak with switches and reflect the routes
+/// of w3 and w4, behind leaves 3 and 4. `web` has an endpoint on one node.
+fn reflected(family: Family, policy: TrafficPolicy, on: &str) -> Scenario {
+    let mut leaf = Scenario::with(cluster_config(Speaker::Calico));
+    for (n, name) in [(1, "r1"), (2, "r2"), (3, "w3"), (4, "w4")] {
+        let labels = if n < 3 { [("bgp-rr", "")].into_iter().collect() } else { Labels::default() };
+        let node = Node { internal: [family.node(n)].into(), labels, ..Node::default() };
+        leaf.node_in(C1, name, node).evpn(family.node(n), &[vtep(n)]);
+    }
+    let slice = if family == Family::V4 { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 };
+    leaf.service("web", policy, &[family.vip(100)]).slice(C1, "web", slice, &[endpoint("web-0", on, true, true)]);
+    let load_balancer = [family.aggregate()].into();
+    let configuration = CalicoConfiguration { load_balancer, aggregation: true, ..CalicoConfiguration::default() };
+    let configuration = SpeakerObject::CalicoConfiguration(configuration);
+    leaf.has(SpeakerResource::CalicoConfigurations, &[("default", configuration)]);
+    let requirement = Requirement { label: "bgp-rr".into(), operator: Operator::Exists };
+    leaf.has(SpeakerResource::CalicoPeers, &[("tor", calico_peer(Selector([requirement].into()), "192.0.2.1"))]);
+    leaf
+}
+
+fn calico_peer(selector: Selector, address: &str) -> SpeakerObject {
+    SpeakerObject::CalicoPeer(CalicoPeer { node: None, node_selector: Some(selector), address: Some(ip(address)) })
+}
+
+#[test]
+fn a_range_is_expected_only_of_nodes_that_speak_with_switches() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = reflected(family, Cluster, "w3");
+        leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(1), vtep(2)]);
+        leaf.expect(vip, Up, Some(Reason::CoveredByAggregate), &[]);
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(1)]);
+        leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&vtep(2)]);
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(1), vtep(2)]);
+        leaf.resource(SpeakerResource::CalicoPeers, ResourceState::Absent);
+        leaf.expect(vip, Degraded, Some(Reason::NextHopMissing), &[&vtep(3), &vtep(4)]);
+    }
+}
+
+#[test]
+fn routes_of_nodes_that_speak_with_nodes_only_come_by_others() {
+    for family in Family::BOTH {
+        let vip = family.vip(100);
+        let mut leaf = reflected(family, Local, "w3");
+        leaf.expect(vip, Down, Some(Reason::NoRoute), &[]);
+        // The leaf of a reflector may send flows on to the node.
+        leaf.evpn(vip, &[vtep(1), vtep(2)]).expect(vip, Unknown, Some(Reason::NextHopUnmapped), &[]);
+        leaf.evpn(vip, &[vtep(3)]).expect(vip, Up, None, &[]);
+        assert_eq!((leaf.node_view("w3").expected_vips, leaf.node_view("r1").expected_vips), (0, 0));
+        // A node that answers here needs no session.
+        let mut leaf = reflected(family, Local, "w3");
+        leaf.event(Event::Switch(SwitchEvent::Application(11, Some("arp_nd_mgr".into()))));
+        leaf.route_of(VRF, family.node(3).into(), 11, &[family.node(3)]).bgp(vip, &[family.node(3)]);
+        leaf.expect(vip, Up, None, &[]);
+        assert_eq!((leaf.node_view("w3").state, leaf.node_view("w3").reason), (Up, None));
+        // A reflector with an endpoint announces by its own session.
+        let mut leaf = reflected(family, Local, "r1");
+        leaf.evpn(vip, &[vtep(1)]).expect(vip, Up, None, &[]);
+        assert_eq!((leaf.vip_view("web", vip).expected, leaf.node_view("r1").expected_vips), (1, 1));
+    }
+}
+
+#[test]
+fn without_peers_that_are_switches_every_node_may_speak_with_one() {
+    let family = Family::V4;
+    let all = [vtep(3), vtep(4)];
+    for peers in [
+        vec![],
+        vec![("rr", calico_peer(Selector::default(), "192.168.1.11"))],
+        vec![("tor", calico_peer(selects("rack", "9"), "192.0.2.1"))],
+    ] {
+        let mut leaf = reflected(family, Cluster, "w3");
+        leaf.has(SpeakerResource::CalicoPeers, &peers);
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(1), vtep(2)]);
+        leaf.expect(family.vip(100), Degraded, Some(Reason::NextHopMissing), &[&all[0], &all[1]]);
+    }
+    // A peer of one node, and one whose selector cannot be read.
+    let of_node = CalicoPeer { node: Some("w3".into()), ..CalicoPeer::default() };
+    let unread = CalicoPeer { address: Some(ip("192.0.2.1")), ..CalicoPeer::default() };
+    for (peer, missing) in [(of_node, vec![vtep(3)]), (unread, vec![vtep(3), vtep(4)])] {
+        let mut leaf = reflected(family, Cluster, "w3");
+        let set = Update::Set(key("more"), SpeakerObject::CalicoPeer(peer));
+        leaf.kubernetes(C1, ClusterEvent::SpeakerObjects(SpeakerResource::CalicoPeers, set));
+        leaf.route_of(VRF, family.aggregate(), BGP_EVPN, &[vtep(1), vtep(2)]);
+        let missing: Vec<&dyn std::fmt::Display> = missing.iter().map(|vtep| vtep as &dyn std::fmt::Display).collect();
+        leaf.expect(family.vip(100), Degraded, Some(Reason::NextHopMissing), &missing);
+        assert_eq!(leaf.vip_view("web", family.vip(100)).expected as usize, 2 + missing.len());
+    }
 }

@@ -11,9 +11,9 @@ use proptest::sample::select;
 use srl_k8s_services::model::event::{ClusterEvent, Update};
 use srl_k8s_services::model::selector::{Labels, Operator, Requirement, Selector};
 use srl_k8s_services::model::speaker::{
-    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
-    Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool, ResourceState,
-    SpeakerObject, SpeakerResource, StatusKey,
+    CalicoConfiguration, CalicoPeer, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer,
+    CiliumServices, Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool,
+    ResourceState, SpeakerObject, SpeakerResource, StatusKey,
 };
 
 use crate::property::{NODES, OWN, address_of};
@@ -107,6 +107,15 @@ fn metallb_peer() -> impl Strategy<Value = SpeakerObject> {
     prop_oneof![3 => any, 1 => pinned].prop_map(SpeakerObject::MetallbPeer)
 }
 
+/// Returns a Calico peer: a switch or a node, of one node or of those that a selector selects.
+fn calico_peer() -> impl Strategy<Value = SpeakerObject> {
+    let node = option::weighted(0.3, select(&NODES[..]).prop_map(Arc::from));
+    let address = prop_oneof![3 => select(&OWN[..]).prop_map(ip), 1 => (0..NODES.len()).prop_map(|n| address_of(n, 0))];
+    (node, option::weighted(0.9, selector()), option::weighted(0.9, address)).prop_map(
+        |(node, node_selector, address)| SpeakerObject::CalicoPeer(CalicoPeer { node, node_selector, address }),
+    )
+}
+
 fn cilium_advertisement() -> impl Strategy<Value = SpeakerObject> {
     let services = (option::weighted(0.8, selector()), any::<bool>(), any::<bool>(), lengths()).prop_map(
         |(selector, load_balancer, external, lengths)| CiliumServices { selector, load_balancer, external, lengths },
@@ -143,6 +152,7 @@ fn object(resource: SpeakerResource) -> BoxedStrategy<SpeakerObject> {
         SpeakerResource::CiliumNodes => names()
             .prop_map(|peers| SpeakerObject::CiliumNode(CiliumNode { peers, local_addresses: Box::default() }))
             .boxed(),
+        SpeakerResource::CalicoPeers => calico_peer().boxed(),
         SpeakerResource::CalicoConfigurations => (prefixes(), prefixes(), any::<bool>())
             .prop_map(|(load_balancer, external, aggregation)| {
                 let configuration = CalicoConfiguration { load_balancer, external, aggregation };

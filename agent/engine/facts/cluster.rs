@@ -442,7 +442,9 @@ impl Cluster {
         self.node_sets.keep(&used);
         let eligible: Vec<_> = self.nodes.iter().filter(|(_, node)| node.excluded.is_none()).collect();
         let instance = &self.config.rules.network_instance;
-        self.node_sets.fill(&self.resources, &eligible, |address| switch.has_address(instance, address))
+        let is_own = |address| switch.has_address(instance, address);
+        let is_node = |address: IpAddr| self.by_address.contains_key(&address);
+        self.node_sets.fill(&self.resources, &eligible, is_own, is_node)
     }
 
     /// Returns a set of nodes.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
-use super::nodes::{Expectation, NodeEntry};
+use super::nodes::{Expectation, NodeEntry, Way};
 use crate::engine::speakers::{self, Rule, SpeakerResources};
 use crate::model::speaker::ObjectKey;
 
@@ -28,8 +28,8 @@ pub(crate) struct NodeSet {
     by: Arc<[ObjectKey]>,
     /// Eligible nodes in it, by slot, in order.
     pub(crate) members: Vec<u32>,
-    /// Members that are attached here and announce to other switches only, by slot, in order.
-    elsewhere: Vec<u32>,
+    /// Members whose routes do not come by sessions with this switch, by slot, in order.
+    ways: Vec<(u32, Way)>,
     filled: bool,
     /// What the set makes expected of a route.
     expectation: Arc<Expectation>,
@@ -40,14 +40,15 @@ impl NodeSet {
         self.members.binary_search(&node).is_ok()
     }
 
-    /// Returns whether a node is in it, and announces to this switch, too, if it is attached here.
+    /// Returns whether a node is in it, and its own sessions should carry what it announces.
     pub(crate) fn expects(&self, node: u32) -> bool {
-        self.contains(node) && !self.is_elsewhere(node)
+        self.contains(node) && self.way(node) == Way::Own
     }
 
-    /// Returns whether a node in it is attached here and announces to other switches only.
-    pub(crate) fn is_elsewhere(&self, node: u32) -> bool {
-        self.elsewhere.binary_search(&node).is_ok()
+    /// Returns how the routes of a node in it reach the fabric.
+    pub(crate) fn way(&self, node: u32) -> Way {
+        let at = self.ways.binary_search_by_key(&node, |(slot, _)| *slot);
+        at.map(|at| self.ways[at].1).unwrap_or_default()
     }
 
     pub(crate) fn expectation(&self) -> Arc<Expectation> {
@@ -149,34 +150,40 @@ impl NodeSets {
         self.ids.retain(|_, id| used.contains(id));
     }
 
-    /// Works out the members of every set; `eligible` is in order of slot, and `is_own` tells this switch's addresses.
-    /// Returns the nodes that joined or left a set, or that announce here or elsewhere unlike before.
+    /// Works out the members of every set; `eligible` is in order of slot. `is_own` tells this switch's addresses, and
+    /// `is_node` those of nodes. Returns the nodes that joined or left a set, or whose routes come another way.
     pub(crate) fn fill(
         &mut self,
         resources: &SpeakerResources,
         eligible: &[(u32, &NodeEntry)],
         is_own: impl Fn(IpAddr) -> bool,
+        is_node: impl Fn(IpAddr) -> bool,
     ) -> BTreeSet<u32> {
         let mut moved = BTreeSet::new();
         self.sets.entry(EVERYONE).or_default();
+        let outside = |node: &NodeEntry| speakers::speaks_outside(resources, &node.name, &node.node, &is_node);
+        // If no node is known to speak with a switch, all may.
+        let some_outside = eligible.iter().any(|(_, node)| outside(node));
         for (id, set) in &mut self.sets {
             let by = Arc::clone(&set.by);
             let mut selected = eligible.to_vec();
             selected.retain(|(_, node)| *id == EVERYONE || speakers::selects(resources, &by, &node.name, &node.node));
-            let members: Vec<u32> = selected.iter().map(|(slot, _)| *slot).collect();
+            let way = |node: &NodeEntry| match node.location.place.is_attached() {
+                true if speakers::passes_by(resources, &by, &node.node, &is_own) => Way::Elsewhere,
+                false if some_outside && !outside(node) => Way::Others,
+                _ => Way::Own,
+            };
+            let ways: Vec<(u32, &NodeEntry, Way)> =
+                selected.into_iter().map(|(slot, node)| (slot, node, way(node))).collect();
+            let members: Vec<u32> = ways.iter().map(|(slot, ..)| *slot).collect();
             moved.extend(members.iter().filter(|slot| !set.contains(**slot)));
             moved.extend(set.members.iter().filter(|slot| members.binary_search(slot).is_err()));
-            let passes_by = |(_, node): &&(u32, &NodeEntry)| {
-                node.location.place.is_attached() && speakers::passes_by(resources, &by, &node.node, &is_own)
-            };
-            let elsewhere: Vec<u32> = selected.iter().filter(passes_by).map(|(slot, _)| *slot).collect();
-            moved.extend(elsewhere.iter().filter(|slot| !set.is_elsewhere(**slot)));
-            moved.extend(set.elsewhere.iter().filter(|slot| elsewhere.binary_search(slot).is_err()));
-            (set.members, set.elsewhere) = (members, elsewhere);
+            moved.extend(ways.iter().filter(|(slot, _, way)| set.way(*slot) != *way).map(|(slot, ..)| *slot));
+            set.expectation = Arc::new(Expectation::of(ways.iter().copied()));
+            set.members = members;
+            set.ways =
+                ways.into_iter().filter(|(.., way)| *way != Way::Own).map(|(slot, _, way)| (slot, way)).collect();
             set.filled = true;
-            let here = |slot: u32| !set.is_elsewhere(slot);
-            set.expectation =
-                Arc::new(Expectation::of(selected.iter().map(|(slot, node)| (*slot, *node, here(*slot)))));
         }
         moved
     }

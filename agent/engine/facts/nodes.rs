@@ -298,6 +298,18 @@ fn in_use(seen: &[Seen]) -> Vec<Peer> {
     best.into_iter().filter(|seen| seen.place != Place::Unlocated || !located).map(Seen::peer).collect()
 }
 
+/// How the routes of an announcer reach the fabric, as far as the speaker's resources show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// By sessions of other nodes: its own are with nodes only.
+    Others,
+    /// By its sessions with other switches, although it has one with this switch.
+    Elsewhere,
+    /// By its own sessions, which may be with this switch.
+    #[default]
+    Own,
+}
+
 /// What is expected of a VIP's route on this leaf, depending on its announcers.
 #[derive(Debug, Default)]
 pub(crate) struct Expectation {
@@ -307,6 +319,8 @@ pub(crate) struct Expectation {
     pub(crate) attached: Vec<u32>,
     /// Announcers that are attached here and announce to other switches only, by slot: they are not expected here.
     pub(crate) elsewhere: Vec<u32>,
+    /// Announcers whose routes come by sessions of other nodes, by slot: none is expected, as any of those will do.
+    pub(crate) by_others: Vec<u32>,
     /// If none is attached: remote announcers, by slot, by the VTEPs they are behind, in order of these.
     pub(crate) remote: Vec<(Box<[IpAddr]>, Vec<u32>)>,
     /// If some are attached: VTEPs that remote announcers are behind, one for each group of them, in order.
@@ -320,17 +334,17 @@ pub(crate) struct Expectation {
 }
 
 impl Expectation {
-    /// Returns what a set of announcers makes expected; each with whether it announces to this switch if it is attached
-    /// here.
-    pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry, bool)>) -> Self {
+    /// Returns what a set of announcers makes expected; each with how its routes reach the fabric.
+    pub(crate) fn of<'a>(announcers: impl Iterator<Item = (u32, &'a NodeEntry, Way)>) -> Self {
         let mut expected = Self::default();
         let mut remote = BTreeMap::<Box<[IpAddr]>, Vec<u32>>::new();
         let (mut silent, mut unlocated) = (BTreeMap::new(), BTreeMap::new());
-        for (slot, node, here) in announcers {
+        for (slot, node, way) in announcers {
             expected.announcers += 1;
             match node.location.attachment() {
-                AttachmentState::Attached if here => expected.attached.push(slot),
-                AttachmentState::Attached => expected.elsewhere.push(slot),
+                AttachmentState::Attached if way == Way::Elsewhere => expected.elsewhere.push(slot),
+                AttachmentState::Attached => expected.attached.push(slot),
+                _ if way == Way::Others => expected.by_others.push(slot),
                 AttachmentState::Remote => remote.entry(node.location.vteps.as_slice().into()).or_default().push(slot),
                 AttachmentState::Unknown if node.location.place == Place::Silent => _ = silent.insert(&node.name, slot),
                 AttachmentState::Unknown => _ = unlocated.insert(&node.name, slot),
@@ -365,6 +379,7 @@ impl Expectation {
         Arc::new(Self {
             announcers: self.announcers,
             elsewhere: self.elsewhere.clone(),
+            by_others: self.by_others.clone(),
             remote: Vec::new(),
             beside: Vec::new(),
             unattached: sorted(&silent, &unlocated),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::evidence::{Session, World};
 use crate::engine::facts::cluster::{Cluster, ServiceEntry};
 use crate::engine::facts::node_sets::{EVERYONE, NodeSetId, VipAnnouncement};
-use crate::engine::facts::nodes::{Expectation, NodeEntry};
+use crate::engine::facts::nodes::{Expectation, NodeEntry, Way};
 use crate::engine::facts::tally::Counted;
 use crate::engine::speakers;
 use crate::model::verdict::AttachmentState;
@@ -38,7 +38,7 @@ pub(crate) fn announcers(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (
     let owners = cluster.at_address(vip);
     if !owners.is_empty() {
         let nodes = owners.iter().filter_map(|slot| Some((*slot, cluster.nodes.get(*slot)?)));
-        let nodes = nodes.map(|(slot, node)| (slot, node, true));
+        let nodes = nodes.map(|(slot, node)| (slot, node, Way::Own));
         return (Counted::Nodes(Box::default()), Arc::new(Expectation::of(nodes)));
     }
     world.shared.announcers(cluster, vip, || union(world, cluster, vip))
@@ -51,15 +51,14 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
     let namespaces: BTreeSet<&str> = assigned.map(|entry| &*entry.key.namespace).collect();
     let counts = |entry: &&ServiceEntry| namespaces.is_empty() || namespaces.contains(&*entry.key.namespace);
     let mut whole = BTreeSet::new();
-    // Each with whether it announces to this switch if it is attached here.
-    let mut some = BTreeMap::<u32, bool>::new();
+    let mut some = BTreeMap::<u32, Way>::new();
     for entry in cluster.carrying(vip).filter(counts) {
         match announcers_for(world, cluster, entry, vip) {
             (Announcers::Set(id), _) => drop(whole.insert(id)),
             (Announcers::Nodes(nodes), announcement) => {
-                let set = announcement.and_then(|announcement| cluster.node_set(announcement.node_set));
-                let here = |slot| set.is_none_or(|set| !set.is_elsewhere(slot));
-                nodes.into_iter().for_each(|slot| *some.entry(slot).or_default() |= here(slot));
+                let set = cluster.node_set(announcement.map_or(EVERYONE, |announcement| announcement.node_set));
+                let way = |slot| set.map(|set| set.way(slot)).unwrap_or_default();
+                nodes.into_iter().for_each(|slot| add(&mut some, slot, way(slot)));
             }
         }
     }
@@ -70,19 +69,27 @@ fn union(world: &World<'_>, cluster: &Cluster, vip: IpAddr) -> (Counted, Arc<Exp
     if whole.len() == 1
         && let Some(id) = whole.first().copied()
         && let Some(node_set) = cluster.node_set(id)
-        && some.iter().all(|(slot, here)| node_set.contains(*slot) && *here != node_set.is_elsewhere(*slot))
+        && some.iter().all(|(slot, way)| node_set.contains(*slot) && *way <= node_set.way(*slot))
     {
         return (Counted::NodeSet(id), node_set.expectation());
     }
     let node_sets = whole.into_iter().filter_map(|id| cluster.node_set(id));
     for node_set in node_sets {
-        let members = node_set.members.iter().copied();
-        members.for_each(|slot| *some.entry(slot).or_default() |= !node_set.is_elsewhere(slot));
+        node_set.members.iter().for_each(|slot| add(&mut some, *slot, node_set.way(*slot)));
     }
-    let nodes: Vec<(u32, &NodeEntry, bool)> =
-        some.into_iter().filter_map(|(slot, here)| Some((slot, cluster.nodes.get(slot)?, here))).collect();
+    let nodes: Vec<(u32, &NodeEntry, Way)> =
+        some.into_iter().filter_map(|(slot, way)| Some((slot, cluster.nodes.get(slot)?, way))).collect();
     let expectation = Arc::new(Expectation::of(nodes.iter().copied()));
-    (Counted::Nodes(nodes.iter().filter(|(.., here)| *here).map(|(slot, ..)| (*slot, false)).collect()), expectation)
+    (
+        Counted::Nodes(nodes.iter().filter(|(.., way)| *way == Way::Own).map(|(slot, ..)| (*slot, false)).collect()),
+        expectation,
+    )
+}
+
+/// Adds an announcer. Of several ways, the best counts.
+fn add(announcers: &mut BTreeMap<u32, Way>, slot: u32, way: Way) {
+    let best = announcers.entry(slot).or_insert(way);
+    *best = way.max(*best);
 }
 
 /// Returns the prefix that the VIP is announced as for one service, unless that is a host prefix.

@@ -167,7 +167,7 @@ impl NextHops<'_> {
             expectation.elsewhere.iter().any(|slot| behind.contains(slot))
                 || match counted {
                     Counted::NodeSet(id) => {
-                        cluster.node_set(id).is_some_and(|set| behind.iter().any(|slot| set.contains(*slot)))
+                        cluster.node_set(id).is_some_and(|set| behind.iter().any(|slot| set.expects(*slot)))
                     }
                     Counted::Nodes(nodes) => nodes.iter().any(|(slot, _)| behind.contains(slot)),
                 }
@@ -347,7 +347,7 @@ impl NextHops<'_> {
         let PlaceCounts { attached: elsewhere, mut silent, mut unlocated } = absent;
         let PlaceCounts { silent: mut silent_beside, unlocated: mut unannounced, .. } = others;
         // Any number of them may be behind a leaf, and one of them may be behind two leaves.
-        let behind_leaf = elsewhere + silent + unlocated > 0;
+        let behind_leaf = elsewhere + silent + unlocated > 0 || self.is_passed_on(hops, expectation);
         // A node that should not announce may be behind a leaf as well, but nothing indicates that.
         let beside = others.sum() > 0;
         for hop in hops.iter_mut().filter(|hop| !hop.serves && hop.foreign.is_none()) {
@@ -381,6 +381,13 @@ impl NextHops<'_> {
                 NextHopKind::Local | NextHopKind::L2 => false,
             };
         }
+    }
+
+    /// Returns whether the routes of an announcer come by sessions of other nodes, and no next-hop leads to it: flows that
+    /// are sent to a leaf with one of those may be sent on to it.
+    fn is_passed_on(&self, hops: &[Hop], expectation: &Expectation) -> bool {
+        let reached = |node: &NodeEntry| hops.iter().any(|hop| node.location.is_by(hop.address));
+        self.local_policy && self.endpoints.usable > 0 && self.nodes(&expectation.by_others).any(|node| !reached(node))
     }
 
     /// Counts, by place, nodes that should not announce, would serve, and have no next-hop that leads to them: their

@@ -308,6 +308,19 @@ pub(crate) fn passes_by(
     }
 }
 
+/// Returns whether a node has sessions with switches, or may: not with other nodes only. `is_node` tells their addresses.
+pub(crate) fn speaks_outside(
+    resources: &SpeakerResources,
+    name: &NodeName,
+    node: &Node,
+    is_node: impl Fn(IpAddr) -> bool,
+) -> bool {
+    match resources.speaker() {
+        Speaker::Calico => calico::speaks_outside(resources, name, node, is_node),
+        Speaker::Metallb | Speaker::Cilium | Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => true,
+    }
+}
+
 /// Returns the addresses of switches that resources name as peers.
 pub(crate) fn peer_addresses(resources: &SpeakerResources) -> BTreeSet<IpAddr> {
     match resources.speaker() {

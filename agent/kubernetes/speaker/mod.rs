@@ -6,6 +6,7 @@
 //! the engine receives an event, one line is logged, and it is tried again at a long interval, when the credentials
 //! change, and when another version of it is served.
 
+mod calico;
 mod discovery;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;

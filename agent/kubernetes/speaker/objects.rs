@@ -186,6 +186,18 @@ pub(super) struct CalicoConfiguration {
     pub(super) service_load_balancer_aggregation: Option<String>,
 }
 
+/// projectcalico.org BGPPeer. Passwords are in Secrets, which it only names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CalicoPeer {
+    pub(super) node: Option<String>,
+    pub(super) node_selector: Option<String>,
+    #[serde(rename = "peerIP")]
+    pub(super) peer_ip: Option<String>,
+    pub(super) peer_selector: Option<String>,
+    pub(super) local_workload_selector: Option<String>,
+}
+
 /// projectcalico.org IPPool.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,6 @@
 //! Reduces objects of a speaker to what the engine reads of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
@@ -9,13 +9,14 @@ use serde::de::DeserializeOwned;
 use super::super::limits;
 use super::super::objects::Meta;
 use super::super::reduce::{Kind, Names, Reduced, Unreadable, labels, name, text};
+use super::calico;
 use super::objects::{self, Block, Custom, LabelSelector};
 use crate::model::event::{ClusterEvent, Update};
 use crate::model::selector::{Operator, Requirement, Selector};
 use crate::model::speaker::{
-    CalicoConfiguration, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer, CiliumServices,
-    Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool, SpeakerObject,
-    SpeakerResource,
+    CalicoConfiguration, CalicoPeer, CiliumAdvertisement, CiliumCluster, CiliumL2Policy, CiliumNode, CiliumPeer,
+    CiliumServices, Lengths, MetallbAdvertisement, MetallbL2Advertisement, MetallbPeer, MetallbPools, ObjectKey, Pool,
+    SpeakerObject, SpeakerResource,
 };
 use crate::model::text::is_name;
 
@@ -98,6 +99,7 @@ impl Kind for Objects {
             }
             R::CalicoConfigurations => self
                 .read(json, |reader, spec| Some(SpeakerObject::CalicoConfiguration(reader.calico_configuration(spec)))),
+            R::CalicoPeers => self.read(json, |reader, spec| reader.calico_peer(spec).map(SpeakerObject::CalicoPeer)),
             R::CalicoPools => self.read(json, |reader, spec| reader.calico_pool(spec).map(SpeakerObject::Pool)),
             // These are sent as announcements, not as objects.
             R::MetallbStatuses | R::MetallbL2Statuses => self.read(json, |_, ()| None),
@@ -332,6 +334,20 @@ impl Reader<'_> {
             external: self.blocks(spec.service_external_ips),
             aggregation: spec.service_load_balancer_aggregation.as_deref() != Some("Disabled"),
         }
+    }
+
+    /// Returns a peer, unless it stands for nodes or for pods.
+    fn calico_peer(&mut self, spec: objects::CalicoPeer) -> Option<CalicoPeer> {
+        let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+        if is_set(&spec.peer_selector) || is_set(&spec.local_workload_selector) {
+            return None;
+        }
+        let text = spec.peer_ip.filter(|text| !text.trim().is_empty())?;
+        // An address, or an address and a port.
+        let address = text.trim().parse::<SocketAddr>().map(|peer| peer.ip()).ok().or_else(|| self.address(&text));
+        let node = spec.node.filter(|name| !name.is_empty()).map(|name| self.names.get(&name));
+        let node_selector = calico::selector(self.names, &spec.node_selector.unwrap_or_default());
+        Some(CalicoPeer { node, node_selector, address })
     }
 
     fn address(&mut self, text: &str) -> Option<IpAddr> {

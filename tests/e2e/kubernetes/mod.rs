@@ -83,10 +83,12 @@ const CILIUM: &[Custom] = &[
 ];
 const CALICO: &[Custom] = &[
     ("projectcalico.org", &["v3"], "BGPConfiguration", "bgpconfigurations", false),
+    ("projectcalico.org", &["v3"], "BGPPeer", "bgppeers", false),
     ("projectcalico.org", &["v3"], "IPPool", "ippools", false),
 ];
 const CALICO_STORE: &[Custom] = &[
     ("crd.projectcalico.org", &["v1"], "BGPConfiguration", "bgpconfigurations", false),
+    ("crd.projectcalico.org", &["v1"], "BGPPeer", "bgppeers", false),
     ("crd.projectcalico.org", &["v1"], "IPPool", "ippools", false),
 ];
 

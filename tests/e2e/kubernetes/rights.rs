@@ -95,8 +95,10 @@ const OPTIONAL: [Optional; 16] = [
     ("cilium", "cilium.io", "ciliumbgpnodeconfigs", "where nodes speak from"),
     ("cilium", "cilium.io", "ciliuml2announcementpolicies", "who answers ARP and ND for which services"),
     ("calico", "projectcalico.org", "bgpconfigurations", "which ranges are announced"),
+    ("calico", "projectcalico.org", "bgppeers", "which nodes speak BGP with whom"),
     ("calico", "projectcalico.org", "ippools", "which addresses are given out"),
     ("calico", "crd.projectcalico.org", "bgpconfigurations", "the same without Calico's API server"),
+    ("calico", "crd.projectcalico.org", "bgppeers", "the same without Calico's API server"),
     ("calico", "crd.projectcalico.org", "ippools", "the same without Calico's API server"),
 ];
 /// Rights for Events: verb, group, resource. Module `events` tests each of them.

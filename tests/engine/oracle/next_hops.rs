@@ -37,7 +37,9 @@ impl<'a> Oracle<'a> {
             return attached;
         }
         let reached = |node: &&NodeName| installed.iter().any(|hop| self.is_address_of(cluster, node, *hop));
-        announcers.into_iter().filter(|node| !self.located(cluster, node)).filter(reached).collect()
+        let others = self.by_others(cluster, vip);
+        let unlocated = announcers.difference(&others).copied().filter(|node| !self.located(cluster, node));
+        unlocated.filter(reached).collect()
     }
 
     /// Returns whether the next-hop leads to the node: it is one of its addresses, its VTEP, or its gateway.
@@ -75,13 +77,15 @@ impl<'a> Oracle<'a> {
         let all_may = !flows.is_empty() && flows.values().all(|flow| *flow == Flow::MayServe);
         let evpn = route.is_some_and(Found::is_evpn);
         let transit = installed.iter().any(|hop| self.is_anyones_transit(cluster, *hop));
-        let silent_here = self.announcers(cluster, vip).into_iter().any(|node| {
+        let others = self.by_others(cluster, vip);
+        let announcers = self.announcers(cluster, vip);
+        let silent_here = announcers.difference(&others).any(|node| {
             self.here_alone(cluster, node) && installed.iter().any(|hop| self.is_address_of(cluster, node, *hop))
         });
         if partner_here || transit || silent_here || all_may && !evpn {
             return BTreeSet::new();
         }
-        let remote = self.announcers(cluster, vip).into_iter().filter(|node| self.remote(cluster, node));
+        let remote = announcers.difference(&others).copied().filter(|node| self.remote(cluster, node));
         let expect = |node: &NodeName| {
             let ways = ways(node);
             if ways.is_empty() { self.vteps(cluster, node).into_iter().take(1).collect() } else { ways }
@@ -105,9 +109,9 @@ impl<'a> Oracle<'a> {
             let other = self.clusters().find(|cluster| cluster.name == other).expect("a cluster");
             let mut here = self.attached_announcers(other, subject.vip, &route.next_hops);
             here.extend(self.passing_by(other, subject.vip));
-            for node in self.announcers(other, subject.vip) {
+            for node in self.announcers(other, subject.vip).difference(&self.by_others(other, subject.vip)) {
                 if route.next_hops.iter().any(|hop| self.leads_to(other, node, hop)) {
-                } else if here.contains(&node) {
+                } else if here.contains(node) {
                     elsewhere += 1;
                 } else if self.here_alone(other, node) {
                     alone += 1;
@@ -116,7 +120,14 @@ impl<'a> Oracle<'a> {
                 }
             }
         }
-        let room = elsewhere + alone + unplaced > 0;
+        // A leaf may also send flows on to an announcer whose routes come by sessions of other nodes.
+        let passed_on = self.served_locally(cluster, subject.service)
+            && !self.usable_endpoints(subject).is_empty()
+            && self
+                .by_others(cluster, subject.vip)
+                .into_iter()
+                .any(|node| !route.next_hops.iter().any(|hop| self.leads_to(cluster, node, hop)));
+        let room = passed_on || elsewhere + alone + unplaced > 0;
         let (beside, mut idle, mut idle_here) = self.unannounced(subject, route);
         let (mut flows, mut guesses) = (BTreeMap::new(), BTreeSet::new());
         for hop in &route.next_hops {
@@ -164,7 +175,8 @@ impl<'a> Oracle<'a> {
         let mut nodes: BTreeSet<(&ClusterName, &NodeName)> = BTreeSet::new();
         for theirs in self.with_endpoints(subject) {
             let of = theirs.cluster;
-            let announcers = self.announcers(of, subject.vip);
+            let mut announcers = self.announcers(of, subject.vip);
+            announcers.retain(|node| !self.by_others(of, subject.vip).contains(node));
             let quiet = of.world.nodes.keys().filter(|node| !announcers.contains(node) && !self.remote(of, node));
             let unused = quiet.filter(|node| !route.next_hops.iter().any(|hop| self.leads_to(of, node, hop)));
             let serving = unused.filter(|node| self.serves(theirs, &BTreeSet::from([*node])));
@@ -228,7 +240,9 @@ impl<'a> Oracle<'a> {
                 let mut nodes = other.world.nodes.keys();
                 return nodes.any(|node| self.vteps(other, node).contains(&hop) || alien(other, node));
             }
-            let mut absent = self.announcers(other, subject.vip).into_iter().filter(|node| !self.remote(other, node));
+            let others = self.by_others(other, subject.vip);
+            let announcers = self.announcers(other, subject.vip);
+            let mut absent = announcers.difference(&others).filter(|node| !self.remote(other, node));
             absent.any(|node| {
                 let placed = self.located(other, node) || self.here_alone(other, node);
                 !placed || !route.next_hops.iter().any(|hop| self.leads_to(other, node, hop))
@@ -339,7 +353,8 @@ impl<'a> Oracle<'a> {
         let partners: Vec<_> =
             self.neighbors_of(subject.cluster).filter(|other| share(subject.cluster, *other)).collect();
         let idle = |cluster: Cluster<'a>| {
-            let announcers = self.announcers(cluster, subject.vip);
+            let mut announcers = self.announcers(cluster, subject.vip);
+            announcers.retain(|node| !self.by_others(cluster, subject.vip).contains(node));
             let nodes = cluster.world.nodes.keys();
             let behind: BTreeSet<_> = nodes.filter(|node| self.vteps(cluster, node).contains(&hop)).collect();
             let own = |other: &Subject<'a>| {

@@ -96,7 +96,11 @@ impl<'a> Oracle<'a> {
     /// ARP or ND.
     fn announcers_of_vip(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
         match self.by_sessions(cluster, vip) {
-            true => self.announcers(cluster, vip).difference(&self.passing_by(cluster, vip)).copied().collect(),
+            true => {
+                let (passing, others) = (self.passing_by(cluster, vip), self.by_others(cluster, vip));
+                let own = self.announcers(cluster, vip).into_iter();
+                own.filter(|node| !passing.contains(node) && !others.contains(node)).collect()
+            }
             false => BTreeSet::new(),
         }
     }

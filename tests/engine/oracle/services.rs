@@ -162,6 +162,17 @@ impl<'a> Oracle<'a> {
         by_length.find(|(_, nodes)| !nodes.is_empty()).unwrap_or(nobody)
     }
 
+    /// Returns the announcers that speak BGP only with other nodes, while some node speaks with switches. Whatever those
+    /// announce reaches the fabric by such nodes.
+    pub(super) fn by_others(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {
+        let able = |name: &NodeName| excluded_by(cluster.config, &cluster.world.nodes[name]).is_none();
+        let outside = |name: &NodeName| self.speaks_outside(cluster, name);
+        let some = cluster.world.nodes.keys().any(|name| able(name) && outside(name));
+        let mut announcers = self.announcers(cluster, vip);
+        announcers.retain(|name| some && !outside(name) && self.attached(cluster, name).is_empty());
+        if self.nodes_at(cluster, vip).is_empty() { announcers } else { BTreeSet::new() }
+    }
+
     /// Returns the announcers that are attached here, but announce the VIP to other switches only: the speaker has this
     /// leaf as a peer of theirs, and no service that carries the VIP is advertised to it.
     pub(super) fn passing_by(&self, cluster: Cluster<'a>, vip: IpAddr) -> BTreeSet<&'a NodeName> {

@@ -9,8 +9,8 @@ use srl_k8s_services::model::config::{ClusterConfig, Speaker};
 use srl_k8s_services::model::names::NodeName;
 use srl_k8s_services::model::selector::{Labels, Operator, Selector};
 use srl_k8s_services::model::speaker::{
-    CiliumAdvertisement, CiliumL2Policy, CiliumServices, MetallbAdvertisement, MetallbL2Advertisement, MetallbPools,
-    ObjectKey, Pool, SpeakerObject, SpeakerResource,
+    CalicoPeer, CiliumAdvertisement, CiliumL2Policy, CiliumServices, MetallbAdvertisement, MetallbL2Advertisement,
+    MetallbPools, ObjectKey, Pool, SpeakerObject, SpeakerResource,
 };
 
 use super::services::Subject;
@@ -43,6 +43,7 @@ typed!(l2_policies, CiliumL2Policies, CiliumL2Policy, CiliumL2Policy);
 typed!(cilium_advertisements, CiliumAdvertisements, CiliumAdvertisement, CiliumAdvertisement);
 typed!(cilium_clusters, CiliumClusters, CiliumCluster, srl_k8s_services::model::speaker::CiliumCluster);
 typed!(cilium_peers, CiliumPeers, CiliumPeer, srl_k8s_services::model::speaker::CiliumPeer);
+typed!(calico_peers, CalicoPeers, CalicoPeer, CalicoPeer);
 typed!(cilium_nodes, CiliumNodes, CiliumNode, srl_k8s_services::model::speaker::CiliumNode);
 
 fn selects(selector: &Selector, label: &dyn Fn(&str) -> Option<String>) -> bool {
@@ -214,6 +215,21 @@ impl<'a> Oracle<'a> {
             Speaker::Calico => calico_length(speaker, subject, false).map(|length| length.unwrap_or(host)),
             Speaker::KubeRouter | Speaker::KubeVip | Speaker::Generic => None,
         }
+    }
+
+    /// Returns whether the speaker's peers of a node include one that is no node of the cluster, or may.
+    pub(super) fn speaks_outside(&self, cluster: Cluster<'a>, name: &NodeName) -> bool {
+        if cluster.config.source.speaker != Speaker::Calico {
+            return true;
+        }
+        let labels = &cluster.world.nodes[name].labels;
+        let selected = |peer: &CalicoPeer| {
+            let selector = peer.node_selector.as_ref().is_none_or(|selector| selects(selector, &of(labels)));
+            selector && peer.node.as_ref().is_none_or(|node| **node == *name.as_str())
+        };
+        let inside = |address: IpAddr| !self.nodes_at(cluster, address).is_empty();
+        let mut peers = calico_peers(&cluster.world.speaker).unwrap_or_default().into_iter().map(|(_, peer)| peer);
+        peers.any(|peer| selected(peer) && !peer.address.is_some_and(inside))
     }
 
     /// Returns whether a peer of the node is this leaf, and every advertisement for the VIP, of this length and from the

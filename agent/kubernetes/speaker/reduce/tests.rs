@@ -225,6 +225,32 @@ spec:
 }
 
 #[test]
+fn calico_peers_are_reduced_to_addresses_and_the_nodes_that_speak_with_them() {
+    let peer = |spec: &str| read(SpeakerResource::CalicoPeers, &format!("{{metadata: {{name: p}}, spec: {{{spec}}}}}"));
+    let reflectors = Some(Selector([Requirement { label: "bgp-rr".into(), operator: Operator::Exists }].into()));
+    let address = Some("192.0.2.1".parse().expect("an address"));
+    for (spec, expected, faults) in [
+        ("peerIP: 192.0.2.1", CalicoPeer { node_selector: Some(Selector::default()), address, node: None }, 0),
+        (
+            "peerIP: '192.0.2.1:1790', nodeSelector: has(bgp-rr), password: {secretKeyRef: {name: s, key: k}}",
+            CalicoPeer { node_selector: reflectors, address, node: None },
+            0,
+        ),
+        (
+            "peerIP: 192.0.2.1, node: n1, nodeSelector: 'has(a) || has(b)'",
+            CalicoPeer { node_selector: None, address, node: Some("n1".into()) },
+            0,
+        ),
+        ("peerIP: tor", CalicoPeer { node_selector: Some(Selector::default()), address: None, node: None }, 1),
+    ] {
+        assert_eq!(peer(spec), (Some(SpeakerObject::CalicoPeer(expected)), faults), "{spec}");
+    }
+    for inside in ["peerSelector: has(bgp-rr)", "peerIP: 192.0.2.1, localWorkloadSelector: all()", "asNumber: 64512"] {
+        assert_eq!(peer(inside), (None, 0), "{inside}");
+    }
+}
+
+#[test]
 fn an_object_without_a_spec_is_empty_and_one_of_the_wrong_shape_unreadable() {
     for resource in SpeakerResource::ALL.iter().copied().filter(|one| !one.is_status()) {
         for object in [r#"{"metadata":{"name":"x"}}"#, r#"{"metadata":{"name":"x"},"spec":null}"#] {
