@@ -246,8 +246,8 @@ async fn a_longer_looped_or_losing_path_is_diagnosed() {
 async fn a_damped_route_is_diagnosed() {
     let Some(site) = plugged_in(Options { ebgp: true, ..Options::default() }).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
-    // A penalty of 1000 for one withdrawal; it stays above 500 for two minutes.
-    site.leaf.bgp(&["bgp dampening 2 500 900 4"]).await;
+    // One withdrawal costs 1000, half of which is left after 30 minutes: the route is damped however late it returns.
+    site.leaf.bgp(&["bgp dampening 30 500 750 60"]).await;
     site.nodes[0].bgp(&[&format!("no network {VIP}")]).await;
     until(&site, hop, 1, "not-received", &["192.168.1.11 does not send 1.1.1.100/32"]).await;
     site.nodes[0].bgp(&[&format!("network {VIP}")]).await;
