@@ -98,6 +98,7 @@ mod tests {
     fn every_listed_lever_parses_as_typed() {
         for (line, _) in LEVERS {
             let typed = line.replace("PREFIX", "1.1.1.100/32").replace("ADDRESS", "1.1.1.100");
+            let typed = typed.replace("preference=N", "preference=100");
             pulled(&typed.replace(['[', ']'], "")).expect(line);
             let shortest: Vec<&str> = typed.split(' ').filter(|word| !word.starts_with('[')).collect();
             pulled(&shortest.join(" ")).expect(line);

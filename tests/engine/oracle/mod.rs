@@ -67,6 +67,7 @@ pub(crate) fn assert_agrees(world: &mut World, now: Now, before: &State, said: &
             (view.expected_vips, view.installed_vips) = (said.expected_vips, said.installed_vips);
             view.sole_path_vips = said.sole_path_vips;
             (view.state, view.reason) = (said.state, said.reason);
+            view.vacant_names.clone_from(&said.vacant_names);
         }
     }
     // While a route's next-hops are unknown, the published state holds and is given up after a while. When exactly, and
