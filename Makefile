@@ -149,7 +149,8 @@ e2e: deps ## Tests with FRR, Kubernetes and more; needs root. With REQUIRE=1, fa
 
 lint: deps-lint ## Checks format, clippy, documentation, licences, YANG, Python and shell scripts.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --test e2e --test chaos -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test e2e --test chaos -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	$(TARGET)/lint/bin/cargo-deny check licenses bans sources
 	shellcheck --shell=sh tests/e2e/guardian.sh

@@ -81,7 +81,7 @@ const REQUIRED: [(&str, &str, &str); 3] = [
 /// Speaker, group, resource, and what is computed without the right.
 type Optional = (&'static str, &'static str, &'static str, &'static str);
 /// Optional resources: without rights to them, the agent computes what they would show.
-const OPTIONAL: [Optional; 16] = [
+const OPTIONAL: [Optional; 18] = [
     ("metallb", "metallb.io", "servicebgpstatuses", "who says that it announces"),
     ("metallb", "metallb.io", "ipaddresspools", "which addresses are given out"),
     ("metallb", "metallb.io", "bgpadvertisements", "who announces which pools"),
