@@ -1,6 +1,7 @@
 //! Tests of causes with a real FRR: the daemons themselves cause each fault, and the agent must name only this cause.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::bench::Says::{self, Anything, Has, Is, Nothing};
 use crate::heard::Heard;
@@ -246,14 +247,14 @@ async fn a_longer_looped_or_losing_path_is_diagnosed() {
 async fn a_damped_route_is_diagnosed() {
     let Some(site) = plugged_in(Options { ebgp: true, ..Options::default() }).await else { return };
     let heard = Heard::at(&site.bench, LEAF);
-    // One withdrawal costs 1000, half of which is left after 30 minutes: the route is damped however late it returns.
-    site.leaf.bgp(&["bgp dampening 30 500 750 60"]).await;
+    // One withdrawal costs 1000: more than 750 for 50 seconds, and more than 500 for two minutes.
+    site.leaf.bgp(&["bgp dampening 2 500 750 4"]).await;
     site.nodes[0].bgp(&[&format!("no network {VIP}")]).await;
     until(&site, hop, 1, "not-received", &["192.168.1.11 does not send 1.1.1.100/32"]).await;
     site.nodes[0].bgp(&[&format!("network {VIP}")]).await;
     until(&site, hop, 1, "damped", &["1.1.1.100/32 from 192.168.1.11 is suppressed by route flap damping"]).await;
-    site.leaf.vtysh(&["clear ip bgp dampening"]).await;
-    site.leaf.bgp(&["no bgp dampening"]).await;
+    // bgpd takes the path up again by itself.
+    site.bench.until_within(Duration::from_secs(180), LEAF, UP).await;
     expect_only_causes(&site, heard, &["damped", "not-received"]).await;
     site.down().await;
 }

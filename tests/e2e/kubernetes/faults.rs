@@ -258,7 +258,7 @@ async fn an_overloaded_server_is_left_alone_and_synced_once_it_recovers() {
     let bench = leaf(api, &[ConnectOptions::new("c1", &kubeconfig)]).await;
     let asked = || api.audited("system:serviceaccount:default:limited").len();
     let (before, since) = (asked(), std::time::Instant::now());
-    bench.until(LEAF, &[(REASON, Has("the API server is overloaded (429 "))]).await;
+    bench.until(LEAF, &[(REASON, Has("the API server is overloaded (429)"))]).await;
     sleep(Duration::from_secs(5)).await;
     // Each of the loops waits at least the second that the server requests.
     let most = 7 * (since.elapsed().as_secs() as usize + 1);

@@ -113,7 +113,7 @@ struct Lacking {
 
 async fn lacking(api: &ApiServer, verb: &str, group: &str, resource: &str, speaker: &str) -> Lacking {
     let right = (verb.to_owned(), group.to_owned(), resource.to_owned());
-    let name = format!("no-{verb}-{resource}{}", if group.starts_with("crd") { "-store" } else { "" });
+    let name = format!("no-{verb}-{speaker}-{resource}{}", if group.starts_with("crd") { "-store" } else { "" });
     let rights = shipped();
     assert!(rights.contains(&right), "{right:?} is not in a shipped role");
     let kubeconfig = account(api, &name, rights.iter().filter(|it| **it != right)).await;
