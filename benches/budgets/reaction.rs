@@ -73,9 +73,9 @@ async fn delays(scene: &Scene) -> BTreeMap<u32, f64> {
 
 /// Returns the services that a call of the agent names.
 fn services(call: &TelemetryCall) -> impl Iterator<Item = u32> {
-    let cluster = ".cluster{.name==\"c1\"}.service{.namespace==\"default\"&&.name==\"web-";
     let of = move |path: &String| {
-        let (_, rest) = path.split_once(cluster)?;
+        let (_, rest) = path.split_once(".cluster{.name==\"c1\"}.service{")?;
+        let (_, rest) = rest.split_once(".name==\"web-")?;
         rest.split('"').next()?.parse().ok()
     };
     call.paths.iter().filter_map(of)
