@@ -5,6 +5,8 @@
 //! with its real timeouts and limits. `whole` runs the whole agent, on an emulated leaf.
 
 mod answers;
+#[path = "../../agent/cases.rs"]
+mod cases;
 mod cluster;
 mod damage;
 mod files;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::FileFailurePersistence;
 use srl_k8s_services::model::event::{ClusterEvent, Update};
 
+use crate::cases::cases;
 use crate::cluster::Cluster;
 use crate::damage::{damage, damaged};
 use crate::server::{NODES, SERVICES, SLICES, Server};
@@ -19,16 +19,6 @@ const OBJECTS: &[&str] = &[
     include_str!("../../fuzz/seeds/object/slice-v6"),
     include_str!("../../fuzz/seeds/object/node"),
 ];
-
-fn cases(default: u32) -> ProptestConfig {
-    let set = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    let regressions = FileFailurePersistence::Direct("tests/hostile/mutated.regressions");
-    ProptestConfig {
-        cases: set.unwrap_or(default),
-        failure_persistence: Some(Box::new(regressions)),
-        ..ProptestConfig::default()
-    }
-}
 
 /// Starts a source that watches, and its server.
 async fn watching() -> (Server, Cluster) {
@@ -42,7 +32,7 @@ async fn watching() -> (Server, Cluster) {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(24, "tests/hostile/mutated.regressions"))]
 
     /// Each case is a watch with a hundred damaged lines, followed by a valid one.
     #[test]

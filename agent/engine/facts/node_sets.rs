@@ -161,20 +161,25 @@ impl NodeSets {
     ) -> BTreeSet<u32> {
         let mut moved = BTreeSet::new();
         self.sets.entry(EVERYONE).or_default();
-        let outside = |node: &NodeEntry| speakers::speaks_outside(resources, &node.name, &node.node, &is_node);
+        let speaks_outside = |node: &NodeEntry| speakers::speaks_outside(resources, &node.name, &node.node, &is_node);
+        let mut inside: Vec<u32> =
+            eligible.iter().filter(|(_, node)| !speaks_outside(node)).map(|(slot, _)| *slot).collect();
         // If no node is known to speak with a switch, all may.
-        let some_outside = eligible.iter().any(|(_, node)| outside(node));
+        if inside.len() == eligible.len() {
+            inside.clear();
+        }
         for (id, set) in &mut self.sets {
             let by = Arc::clone(&set.by);
-            let mut selected = eligible.to_vec();
-            selected.retain(|(_, node)| *id == EVERYONE || speakers::selects(resources, &by, &node.name, &node.node));
-            let way = |node: &NodeEntry| match node.location.place.is_attached() {
+            let is_member =
+                |node: &NodeEntry| *id == EVERYONE || speakers::selects(resources, &by, &node.name, &node.node);
+            let way = |slot: u32, node: &NodeEntry| match node.location.place.is_attached() {
                 true if speakers::passes_by(resources, &by, &node.node, &is_own) => Way::Elsewhere,
-                false if some_outside && !outside(node) => Way::Others,
+                false if inside.binary_search(&slot).is_ok() => Way::Others,
                 _ => Way::Own,
             };
+            let members = eligible.iter().filter(|(_, node)| is_member(node));
             let ways: Vec<(u32, &NodeEntry, Way)> =
-                selected.into_iter().map(|(slot, node)| (slot, node, way(node))).collect();
+                members.map(|(slot, node)| (*slot, *node, way(*slot, node))).collect();
             let members: Vec<u32> = ways.iter().map(|(slot, ..)| *slot).collect();
             moved.extend(members.iter().filter(|slot| !set.contains(**slot)));
             moved.extend(set.members.iter().filter(|slot| members.binary_search(slot).is_err()));
