@@ -89,6 +89,9 @@ impl AgentOnLeaf {
             .arg(format!("--state-file={}", folder.path().join("state/state.json").display()))
             .arg(format!("--credentials-dir={}", folder.path().display()))
             .args(["--syslog=none", "--log-level=error"])
+            // One heap, as in the static program that switches run: how much glibc's heaps of each thread keep depends on
+            // which thread happens to do what.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::null())
             .spawn()
             .expect("the agent was built with this program");
